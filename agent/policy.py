@@ -1,0 +1,69 @@
+"""Policy: whatever acts in an inbox. One policy plays many episodes at once; an actor plays one.
+
+A policy sees an `Opening` and observations, never the gold answer: privileged scripted policies get it
+at construction, so that the seam itself cannot leak. Knows nothing of rewards.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import date
+from typing import Protocol
+
+from inbox_env.actions import Action, Observation
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """The first thing a policy sees: made by `InboxEnv.opening`, rendered by prompts and chat formats."""
+
+    question_id: str
+    question: str
+    owner: str
+    asked_on: date | None
+
+
+@dataclass(slots=True)
+class TokenTrace:
+    """What a token policy sampled, in order; the three lists have equal length.
+
+    `action_mask` is 1 on sampled tokens and 0 on prompt and observation tokens, where `logprobs` is 0.0.
+    """
+
+    token_ids: list[int] = field(default_factory=list)
+    action_mask: list[int] = field(default_factory=list)
+    logprobs: list[float] = field(default_factory=list)
+
+    def extend(self, token_ids: list[int], logprobs: list[float] | None = None) -> None:
+        """Append observation tokens (no logprobs) or sampled tokens (with one logprob each)."""
+        sampled = logprobs is not None
+        if logprobs is not None and len(logprobs) != len(token_ids):
+            raise ValueError(f"{len(token_ids)} tokens but {len(logprobs)} logprobs")
+        self.token_ids += token_ids
+        self.action_mask += [int(sampled)] * len(token_ids)
+        self.logprobs += logprobs if logprobs is not None else [0.0] * len(token_ids)
+
+
+class Actor(Protocol):
+    """Plays one episode."""
+
+    trace: TokenTrace | None  # None for policies without tokens
+    is_truncated: bool  # the last action was cut by a token limit
+
+    async def act(self, observation: Observation | None) -> Action:
+        """Return the next action; `observation` is None on the first turn."""
+        ...
+
+    def close(self) -> None:
+        """Free what the episode held (cache rows, connections); may be called twice."""
+        ...
+
+
+class Policy(Protocol):
+    """A named way of acting."""
+
+    name: str
+
+    def start(self, opening: Opening) -> Actor:
+        """Return a fresh actor for one episode."""
+        ...

@@ -1,0 +1,59 @@
+"""What an email is here: frozen values, made by `ingest` or `synthetic`, kept by `store`.
+
+Knows nothing of files, databases or models.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from datetime import datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """One mailbox address; `name` may be empty, `email` is lower case and may be empty when unreadable."""
+
+    name: str
+    email: str
+
+    def __str__(self) -> str:
+        return f"{self.name} <{self.email}>" if self.name and self.email else self.name or self.email
+
+
+@dataclass(frozen=True, slots=True)
+class Attachment:
+    """A part that is listed, not shown: file name, MIME type and decoded size in bytes."""
+
+    name: str
+    content_type: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Email:
+    """One message, decoded: `date` is timezone-aware UTC or None, `body` is plain text with "\\n" line ends."""
+
+    message_id: str
+    date: datetime | None
+    sender: Address
+    to: tuple[Address, ...]
+    subject: str
+    body: str
+    cc: tuple[Address, ...] = ()
+    bcc: tuple[Address, ...] = ()
+    in_reply_to: str | None = None
+    references: tuple[str, ...] = ()
+    folders: tuple[str, ...] = ()
+    attachments: tuple[Attachment, ...] = ()
+    defects: tuple[str, ...] = ()
+
+    @property
+    def recipients(self) -> tuple[Address, ...]:
+        """Everyone it went to: To, Cc and Bcc in that order."""
+        return self.to + self.cc + self.bcc
+
+    def content_key(self) -> str:
+        """Hex SHA-256 of sender, subject and whitespace-normalised body: equal for copies of one mail."""
+        text = "\n".join((self.sender.email, " ".join(self.subject.split()), " ".join(self.body.split())))
+        return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
