@@ -1,0 +1,62 @@
+"""Attention for packed sequences: a transformers attention function that never looks across a segment's edge.
+
+Each segment is one causal `scaled_dot_product_attention`, so that no [T, T] mask exists and the work grows with
+the sum of squared lengths. Works for decoders whose every layer is full attention (Llama, Qwen2, Qwen3).
+Knows nothing of losses or training; on other devices a variable-length kernel can take the same arguments.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.functional import scaled_dot_product_attention
+from transformers import AttentionInterface, PreTrainedModel
+
+from inbox_env.errors import UsageError
+
+SEGMENT_ATTENTION = "mailsleuth_segments"
+
+
+def enable_segment_attention(model: PreTrainedModel) -> None:
+    """Make `model` read packed input; every forward must then be given `segment_lengths` and `position_ids`.
+
+    Raises UsageError for a model with layers that would mix segments (convolution, sliding window, recurrence).
+    """
+    kinds = set(getattr(model.config, "layer_types", None) or ["full_attention"])
+    if kinds != {"full_attention"}:
+        what = f"model {model.config.model_type} has layers that cannot be trained on packed text: {sorted(kinds)}"
+        raise UsageError(40, what, next_step="use a decoder with full attention only, such as Qwen3 or Llama")
+    AttentionInterface.register(SEGMENT_ATTENTION, segment_attention)
+    model.set_attn_implementation(SEGMENT_ATTENTION)
+
+
+def segment_attention(
+    _module: torch.nn.Module,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None,
+    dropout: float = 0.0,
+    scaling: float | None = None,
+    segment_lengths: Sequence[int] | None = None,
+    **_: Any,
+) -> tuple[Tensor, None]:
+    """Return [1, T, H, D] attention of packed query [1, H, T, D], key and value [1, H_kv, T, D].
+
+    transformers builds no mask for an attention function that it has no mask function for, hence `attention_mask`
+    must be None: padding does not exist here.
+    """
+    if segment_lengths is None or attention_mask is not None:
+        raise ValueError("packed attention needs segment_lengths and takes no attention_mask")
+    lengths = list(segment_lengths)
+    if query.shape[0] != 1 or query.shape[2] != sum(lengths) or key.shape[2] != sum(lengths):
+        raise ValueError(f"segments of {sum(lengths)} tokens do not cover a query of shape {tuple(query.shape)}")
+    is_grouped = query.shape[1] != key.shape[1]
+    outputs = [
+        scaled_dot_product_attention(q, k, v, dropout_p=dropout, is_causal=True, scale=scaling, enable_gqa=is_grouped)
+        for q, k, v in zip(*(torch.split(tensor, lengths, 2) for tensor in (query, key, value)), strict=True)
+    ]
+    return torch.cat([output.transpose(1, 2) for output in outputs], dim=1), None
