@@ -1,0 +1,66 @@
+# `make` alone prints this help. Everything is installed into .venv; nothing else on the machine is touched.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+CONFIG ?= scripts/configs/laptop.toml
+MAILBOX ?= data/mailboxes/demo.db
+INBOX ?= me
+POLICY ?= keywords-retry
+# Without an NVIDIA GPU, torch comes from its CPU index: gigabytes smaller. `make TORCH_INDEX= ...` takes PyPI's build.
+TORCH_INDEX ?= $(if $(shell command -v nvidia-smi),,https://download.pytorch.org/whl/cpu)
+PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+
+.DEFAULT_GOAL := help
+.PHONY: help train test test-slow lint format play clean python
+
+help:  ## print this help
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+train: $(VENV)/.train  ## install, train the bundled agent on the CPU, print before and after
+	$(BIN)/mailsleuth train --config $(CONFIG)
+
+test: $(VENV)/.dev  ## install, run the tests
+	$(BIN)/python -m pytest
+
+test-slow: $(VENV)/.dev  ## run the tests that take minutes
+	$(BIN)/python -m pytest -m slow
+
+lint: $(VENV)/.dev  ## style, types and the direction of imports
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(VENV)/.dev  ## rewrite the files in the project's style
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+play: $(VENV)/.train  ## ask an inbox: make play MAILBOX=my.db INBOX=me POLICY=local:data/runs/x
+	$(BIN)/mailsleuth play --mailbox $(MAILBOX) --inbox $(INBOX) --policy $(POLICY)
+
+clean:  ## remove .venv and caches; runs and mailboxes under data/ stay
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	find agent inbox_env rewards scripts tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+	  echo "make: Python 3.11 or newer is needed and $(PYTHON) is $$($(PYTHON) --version 2>&1); name another: make PYTHON=python3.12 ..." >&2; exit 2; }
+
+$(BIN)/python: | python
+	@$(PYTHON) -m venv $(VENV) || { \
+	  echo "make: $(PYTHON) cannot create a virtual environment; on Debian and Ubuntu: apt install python3-venv" >&2; exit 2; }
+
+# The stamps make a second call immediate; they are older than what they were made from when that changes.
+$(VENV)/.torch: constraints.txt | $(BIN)/python
+	@echo "installing into $(VENV) (once, a few minutes) ..."
+	@$(PIP_INSTALL) --no-deps $(if $(TORCH_INDEX),--retries 1 --extra-index-url $(TORCH_INDEX)) torch
+	@touch $@
+
+$(VENV)/.train: pyproject.toml constraints.txt | $(VENV)/.torch
+	@$(PIP_INSTALL) -e '.[train]'
+	@touch $@
+
+$(VENV)/.dev: pyproject.toml constraints.txt | $(VENV)/.torch
+	@$(PIP_INSTALL) -e '.[train,dev]'
+	@touch $@ $(VENV)/.train

@@ -1,0 +1,216 @@
+"""The `mailsleuth` command: finds the module of a subcommand, runs it, turns failures into one line and an exit code.
+
+Imports a command's module only when that command is asked for, so that `--help` answers at once. Knows nothing of
+what the commands do.
+"""
+
+from __future__ import annotations
+
+import argparse
+import errno
+import importlib
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import FrameType, ModuleType
+from typing import NoReturn
+
+from inbox_env.errors import ExitCode, MailsleuthError, ResourceError, UsageError
+
+EXIT_BUG = 1
+EXIT_BROKEN_PIPE = 128 + signal.SIGPIPE if hasattr(signal, "SIGPIPE") else 141
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """Where a subcommand lives; `help` repeats the first line of the module's docstring."""
+
+    module: str
+    help: str
+
+
+COMMANDS = {
+    "import": Command("scripts.import_mail", "Import mail from files into a mailbox."),
+    "inboxes": Command("scripts.inboxes", "List the inboxes of a mailbox."),
+    "search": Command("scripts.search", "Search an inbox by keywords, as the agent does."),
+    "read": Command("scripts.read", "Print one mail of an inbox."),
+    "play": Command("scripts.play", "Ask an inbox a question and watch a policy look for the answer."),
+    "train": Command("scripts.train_email_agent", "Train an agent to find the right email."),
+    "bench": Command("scripts.benchmark", "Compare policies on the same questions."),
+    "questions": Command("scripts.generate_questions", "Generate questions with known answers from a mailbox."),
+    "pretrain": Command("scripts.pretrain_base", "Pretrain the small base model."),
+    "report": Command("scripts.report", "Write the report of a finished run."),
+    "bench-system": Command("scripts.bench_system", "Measure the speed of one part of the system."),
+}
+
+EXTRA_OF_PACKAGE = {
+    "torch": "train",
+    "transformers": "train",
+    "tokenizers": "train",
+    "safetensors": "train",
+    "psutil": "train",
+    "peft": "gpu",
+    "unsloth": "gpu",
+    "vllm": "gpu",
+    "litellm": "judge",
+    "wandb": "track",
+    "tensorboard": "track",
+}
+
+_NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.ENOMEM, errno.EMFILE, errno.ENFILE}
+
+
+class _Parser(argparse.ArgumentParser):
+    """An argument parser whose complaint is one line, like every other failure."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(1, message, next_step=f"see {self.prog} --help")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Return the exit code of the command line `argv` (default: the process's own)."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    is_debug = "--debug" in arguments
+    try:
+        with _exit_on_sigterm():
+            code = _dispatch(arguments)
+            sys.stdout.flush()
+            return code
+    except SystemExit as stop:
+        return stop.code if isinstance(stop.code, int) else ExitCode.OK
+    except BrokenPipeError:
+        # The reader left (`| head`). Python would complain again when it flushes at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_BROKEN_PIPE
+    except KeyboardInterrupt:
+        return _fail("interrupted", ExitCode.INTERRUPTED, is_debug)
+    except Exception as error:
+        known = _as_known(error)
+        return _fail(known.line(), known.exit_code, is_debug) if known else _fail(_bug_line(error), EXIT_BUG, is_debug)
+
+
+def _dispatch(arguments: list[str]) -> int:
+    num_leading = next((i for i, word in enumerate(arguments) if not word.startswith("-")), len(arguments))
+    _top_parser().parse_args(arguments[:num_leading])  # answers --help and --version
+    if num_leading == len(arguments):
+        _top_parser().print_help(sys.stderr)
+        return ExitCode.USAGE
+    name, rest = arguments[num_leading], arguments[num_leading + 1 :]
+    module = _load(name)
+    parser = command_parser(name, module)
+    return int(module.run(parser.parse_args(rest)))
+
+
+def command_parser(name: str, module: ModuleType) -> argparse.ArgumentParser:
+    """Return the parser of one command: the module's own arguments and `--debug`."""
+    parser = _Parser(
+        prog=f"mailsleuth {name}",
+        description=module.__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    module.add_arguments(parser)
+    parser.add_argument("--debug", action="store_true", help="show the traceback when something fails")
+    return parser
+
+
+def _top_parser() -> argparse.ArgumentParser:
+    width = max(map(len, COMMANDS))
+    table = "\n".join(f"  {name:<{width}}  {command.help}" for name, command in COMMANDS.items())
+    parser = _Parser(
+        prog="mailsleuth",
+        usage="mailsleuth [--help] [--version] [--debug] COMMAND ...",
+        description="Train an agent to find the right email, and ask it.",
+        epilog=f"commands:\n{table}\n\n'mailsleuth COMMAND --help' explains one of them.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action=_PrintVersion, nargs=0, help="print the version and exit")
+    parser.add_argument("--debug", action="store_true", help="show the traceback when something fails")
+    return parser
+
+
+class _PrintVersion(argparse.Action):
+    """`--version`, which looks the version up only when it is asked for."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> NoReturn:
+        from importlib.metadata import version
+
+        print(f"mailsleuth {version('mailsleuth')}")
+        parser.exit()
+
+
+def _load(name: str) -> ModuleType:
+    if name not in COMMANDS:
+        raise UsageError(2, f"no such command: {name}", next_step=_suggestion(name))
+    return importlib.import_module(COMMANDS[name].module)
+
+
+def _suggestion(name: str) -> str:
+    from difflib import get_close_matches
+
+    close = get_close_matches(name, COMMANDS, n=1)
+    return f"did you mean '{close[0]}'?" if close else "see mailsleuth --help"
+
+
+def _as_known(error: Exception) -> MailsleuthError | None:
+    """Return `error` as something the user can mend, or None when it is a bug."""
+    if isinstance(error, MailsleuthError):
+        return error
+    if isinstance(error, ModuleNotFoundError):
+        package = (error.name or "").partition(".")[0]
+        extra = EXTRA_OF_PACKAGE.get(package)
+        if extra is None:
+            return None
+        return UsageError(3, f"this needs the package {package}", next_step=f"pip install 'mailsleuth[{extra}]'")
+    if isinstance(error, MemoryError):
+        return ResourceError(4, "out of memory", next_step="use a smaller batch, or a machine with more memory")
+    if isinstance(error, OSError):
+        return _as_known_os_error(error)
+    return None
+
+
+def _as_known_os_error(error: OSError) -> MailsleuthError | None:
+    where = os.fsdecode(error.filename) if isinstance(error.filename, str | bytes) else ""
+    reason = error.strerror or "input or output failed"
+    if error.errno in _NO_ROOM:
+        return ResourceError(5, reason, where=where, next_step="make room and run it again")
+    return UsageError(6, reason, where=where, next_step="check the path and its permissions") if where else None
+
+
+def _bug_line(error: Exception) -> str:
+    text = " ".join(str(error).split())[:160]
+    return f"error[E-BUG-00]: {type(error).__name__}: {text} - run with --debug for the traceback"
+
+
+def _fail(line: str, code: int, is_debug: bool) -> int:
+    if is_debug:
+        import traceback
+
+        traceback.print_exc()
+    from scripts.terminal import safe_line
+
+    print(safe_line(line), file=sys.stderr)
+    return int(code)
+
+
+@contextmanager
+def _exit_on_sigterm() -> Iterator[None]:
+    """Turn SIGTERM into an orderly exit 143, so that `finally` blocks run; a command may install its own handler."""
+
+    def leave(_signum: int, _frame: FrameType | None) -> NoReturn:
+        raise SystemExit(ExitCode.TERMINATED)
+
+    before: Callable[[int, FrameType | None], object] | int | None
+    try:
+        before = signal.signal(signal.SIGTERM, leave)
+    except ValueError:  # not the main thread: signals are the caller's business
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
