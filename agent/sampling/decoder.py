@@ -1,0 +1,252 @@
+"""The forward pass of a Hugging Face causal LM over a KV cache: ragged appends and one-token steps.
+
+Llama, Qwen2 and Qwen3 shapes. The weights stay the model's own, apart from fused copies of the small
+projections, which `refresh` renews. Knows nothing of sampling, sessions or turns.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from agent.sampling.kv_cache import KVCache
+from inbox_env.errors import UsageError
+
+SUPPORTED = ("llama", "qwen2", "qwen3")
+
+# (layer, queries [tokens, heads, head_dim]) -> [tokens, heads * head_dim]
+Attend = Callable[[int, Tensor], Tensor]
+
+
+@dataclass(frozen=True, slots=True)
+class Append:
+    """New tokens for one row; their positions start at the row's filled length."""
+
+    row: int
+    token_ids: Sequence[int]
+
+
+@dataclass(frozen=True, slots=True)
+class LayerWeights:
+    """One layer; queries and keys have their two rotary halves interleaved (see `_interleave`)."""
+
+    input_norm: Tensor
+    qkv: Tensor
+    qkv_bias: Tensor | None
+    qk_norm: Tensor | None
+    out: Tensor
+    out_bias: Tensor | None
+    mlp_norm: Tensor
+    gate_up: Tensor
+    gate_up_bias: Tensor | None
+    down: Tensor
+    down_bias: Tensor | None
+
+
+class Decoder:
+    """Runs `model`'s weights; call `refresh` whenever they changed."""
+
+    def __init__(self, model: Any, max_context: int) -> None:
+        _check_supported(model)
+        config = model.config
+        self._model = model
+        self.num_heads: int = config.num_attention_heads
+        self.num_kv_heads: int = config.num_key_value_heads
+        self.num_layers: int = config.num_hidden_layers
+        self.head_dim: int = getattr(config, "head_dim", None) or config.hidden_size // self.num_heads
+        self.vocab_size: int = model.get_input_embeddings().weight.shape[0]
+        self._eps: float = config.rms_norm_eps
+        self._rotations = _rotations(model, max_context, self.head_dim)
+        self.refresh()
+
+    @torch.no_grad()
+    def refresh(self) -> None:
+        """Read the model's weights again: needed after an optimiser step, since fused matrices are copies."""
+        self._embedding: Tensor = self._model.get_input_embeddings().weight.detach()
+        self._head: Tensor = self._model.get_output_embeddings().weight.detach()
+        self._final_norm: Tensor = self._model.model.norm.weight.detach()
+        self._layers = [self._fuse(layer) for layer in self._model.model.layers]
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return self._embedding.device
+
+    def new_cache(self, max_rows: int, max_context: int) -> KVCache:
+        """Return an empty cache of this model's shape, dtype and device."""
+        return KVCache(
+            self.num_layers,
+            max_rows,
+            self.num_kv_heads,
+            max_context,
+            self.head_dim,
+            dtype=self._embedding.dtype,
+            device=self.device,
+        )
+
+    def append(self, cache: KVCache, appends: Sequence[Append]) -> Tensor:
+        """Return the hidden states `[all new tokens, hidden]`, packed in the order of `appends`; rows are distinct."""
+        starts = [cache.lengths[append.row] for append in appends]
+        counts = [len(append.token_ids) for append in appends]
+        ends = [start + count for start, count in zip(starts, counts, strict=True)]
+        positions = self._ids([p for start, end in zip(starts, ends, strict=True) for p in range(start, end)])
+        rows = self._ids([append.row for append in appends for _ in append.token_ids])
+        tokens = self._ids([token for append in appends for token in append.token_ids])
+        offsets = [0, *accumulate(counts)]
+        spans = [
+            _Span(append.row, slice(offset, offset + count), end, _causal_mask(start, end, self._embedding))
+            for append, offset, count, start, end in zip(appends, offsets, counts, starts, ends, strict=False)
+        ]
+
+        def attend(layer: int, queries: Tensor) -> Tensor:
+            output = torch.empty_like(queries)
+            for span in spans:
+                keys, values = cache.block[layer, :, span.row, :, : span.end]
+                output[span.tokens] = F.scaled_dot_product_attention(
+                    queries[span.tokens].transpose(0, 1)[None],
+                    keys[None],
+                    values[None],
+                    attn_mask=span.mask,
+                    enable_gqa=self.num_heads != self.num_kv_heads,
+                )[0].transpose(0, 1)
+            return output.flatten(1)
+
+        hidden = self._forward(cache, tokens, rows, positions, attend)
+        for append, end in zip(appends, ends, strict=True):
+            cache.lengths[append.row] = end
+        return hidden
+
+    def step(self, cache: KVCache, rows: Sequence[int], token_ids: Sequence[int]) -> Tensor:
+        """Append one token to each of `rows` (distinct) and return the hidden states `[rows, hidden]`."""
+        positions = [cache.lengths[row] for row in rows]
+        width = max(positions) + 1
+        row_ids, position_ids = self._ids(rows), self._ids(positions)
+        num_rows = len(rows)
+        is_dense = list(rows) == list(range(num_rows))
+        visible = torch.arange(width, device=self.device) <= position_ids[:, None]
+        mask = torch.zeros(visible.shape, dtype=self._embedding.dtype, device=self.device)
+        mask = mask.masked_fill_(~visible, -torch.inf)[:, None].expand(-1, self.num_kv_heads, -1)
+        mask = mask.reshape(num_rows * self.num_kv_heads, 1, width)
+
+        def attend(layer: int, queries: Tensor) -> Tensor:
+            block = cache.block[layer, :, :num_rows, :, :width]
+            if not is_dense:
+                block = cache.block[layer, :, :, :, :width].index_select(1, row_ids)
+            keys, values = block.flatten(1, 2)
+            queries = queries.reshape(num_rows * self.num_kv_heads, -1, self.head_dim)
+            scores = torch.baddbmm(mask, queries, keys.transpose(1, 2), alpha=self.head_dim**-0.5)
+            return torch.bmm(scores.softmax(-1), values).view(num_rows, -1)
+
+        hidden = self._forward(cache, self._ids(token_ids), row_ids, position_ids, attend)
+        for row in rows:
+            cache.lengths[row] += 1
+        return hidden
+
+    def logits(self, hidden: Tensor) -> Tensor:
+        """Return float32 logits `[tokens, vocabulary]` of hidden states from `append` or `step`."""
+        normed = F.rms_norm(hidden, hidden.shape[-1:], self._final_norm, self._eps)
+        return F.linear(normed, self._head).float()
+
+    def _forward(self, cache: KVCache, tokens: Tensor, rows: Tensor, positions: Tensor, attend: Attend) -> Tensor:
+        hidden = F.embedding(tokens, self._embedding)
+        rotations = self._rotations[positions]
+        num_queries, num_rotated = self.num_heads, self.num_heads + self.num_kv_heads
+        for index, layer in enumerate(self._layers):
+            normed = F.rms_norm(hidden, hidden.shape[-1:], layer.input_norm, self._eps)
+            qkv = F.linear(normed, layer.qkv, layer.qkv_bias).view(len(tokens), -1, self.head_dim)
+            self._rotate(qkv[:, :num_rotated], rotations, layer.qk_norm)
+            cache.write(index, rows, positions, qkv[:, num_queries:].view(len(tokens), 2, -1, self.head_dim))
+            hidden = hidden + F.linear(attend(index, qkv[:, :num_queries]), layer.out, layer.out_bias)
+            normed = F.rms_norm(hidden, hidden.shape[-1:], layer.mlp_norm, self._eps)
+            gate, up = F.linear(normed, layer.gate_up, layer.gate_up_bias).chunk(2, -1)
+            hidden = hidden + F.linear(F.silu(gate) * up, layer.down, layer.down_bias)
+        return hidden
+
+    def _ids(self, values: Sequence[int]) -> Tensor:
+        return torch.tensor(values, dtype=torch.long, device=self.device)
+
+    def _rotate(self, heads: Tensor, rotations: Tensor, norm: Tensor | None) -> None:
+        """Normalise (Qwen3) and rotate queries and keys in place: interleaved halves are complex numbers."""
+        if norm is not None:
+            heads.copy_(F.rms_norm(heads, heads.shape[-1:], None, self._eps) * norm)
+        pairs = heads.float().view(*heads.shape[:-1], -1, 2)
+        rotated = torch.view_as_complex(pairs) * rotations
+        heads.copy_(torch.view_as_real(rotated).flatten(-2))
+
+    def _fuse(self, layer: Any) -> LayerWeights:
+        attention, mlp = layer.self_attn, layer.mlp
+        qkv = [attention.q_proj, attention.k_proj, attention.v_proj]
+        return LayerWeights(
+            input_norm=layer.input_layernorm.weight.detach(),
+            qkv=torch.cat([*(self._interleave(part.weight) for part in qkv[:2]), qkv[2].weight]),
+            qkv_bias=None
+            if qkv[0].bias is None
+            else torch.cat([*(self._interleave(part.bias) for part in qkv[:2]), qkv[2].bias]),
+            qk_norm=self._qk_norm(attention),
+            out=attention.o_proj.weight.detach(),
+            out_bias=_detached(attention.o_proj.bias),
+            mlp_norm=layer.post_attention_layernorm.weight.detach(),
+            gate_up=torch.cat([mlp.gate_proj.weight, mlp.up_proj.weight]),
+            gate_up_bias=None if mlp.gate_proj.bias is None else torch.cat([mlp.gate_proj.bias, mlp.up_proj.bias]),
+            down=mlp.down_proj.weight.detach(),
+            down_bias=_detached(mlp.down_proj.bias),
+        )
+
+    def _qk_norm(self, attention: Any) -> Tensor | None:
+        if not hasattr(attention, "q_norm"):
+            return None
+        query, key = self._interleave(attention.q_norm.weight), self._interleave(attention.k_norm.weight)
+        return torch.cat([query.expand(self.num_heads, -1), key.expand(self.num_kv_heads, -1)])
+
+    def _interleave(self, weight: Tensor) -> Tensor:
+        """Put each head's rotary halves side by side: dot products stay equal, a rotation is one complex product."""
+        halves = weight.detach().view(-1, 2, self.head_dim // 2, *weight.shape[1:])
+        return halves.transpose(1, 2).flatten(0, 2)
+
+
+@dataclass(frozen=True, slots=True)
+class _Span:
+    """Where one row's new tokens are in the packed batch, and what they may see of the row."""
+
+    row: int
+    tokens: slice
+    end: int
+    mask: Tensor
+
+
+def _causal_mask(start: int, end: int, like: Tensor) -> Tensor:
+    mask = torch.full((end - start, end), -torch.inf, dtype=like.dtype, device=like.device)
+    return mask.triu_(start + 1)
+
+
+def _detached(weight: Tensor | None) -> Tensor | None:
+    return None if weight is None else weight.detach()
+
+
+@torch.no_grad()
+def _rotations(model: Any, max_context: int, head_dim: int) -> Tensor:
+    """The model's own rotary table as complex numbers `[max_context, 1, head_dim / 2]`."""
+    positions = torch.arange(max_context, device=model.device)[None]
+    cos, sin = model.model.rotary_emb(torch.zeros(1, device=model.device), positions)
+    if cos.shape[-1] != head_dim:
+        raise UsageError(1, f"rotary size {cos.shape[-1]} is not the head size {head_dim}", where="model config")
+    half = head_dim // 2
+    return torch.complex(cos[0, :, :half], sin[0, :, :half])[:, None].contiguous()
+
+
+def _check_supported(model: Any) -> None:
+    config = model.config
+    if config.model_type not in SUPPORTED:
+        raise UsageError(2, f"cannot sample from a {config.model_type!r} model", next_step=f"use one of {SUPPORTED}")
+    if any(kind != "full_attention" for kind in getattr(config, "layer_types", None) or ()):
+        raise UsageError(3, "sliding-window layers are not supported", next_step="use a model with full attention")
+    if config.hidden_act != "silu":
+        raise UsageError(4, f"activation {config.hidden_act!r} is not supported", next_step="use a silu model")
+    if config.rope_parameters["rope_type"] in ("dynamic", "longrope"):
+        raise UsageError(5, "rotary scaling that depends on the length is not supported", where="model config")
