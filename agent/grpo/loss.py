@@ -19,16 +19,20 @@ MAX_LOG_RATIO = 20.0  # far beyond any clip; keeps exp finite, so that an advant
 class LossConfig(BaseModel):
     """Which loss, and how far one update may go."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False)
 
-    kind: Literal["cispo", "ppo_clip"] = Field(
-        default="cispo", description="cispo: clipped importance weight times logprob; ppo_clip: clipped surrogate"
-    )
-    weight_low: float = Field(default=0.0, ge=0, description="cispo: smallest importance weight")
-    weight_high: float = Field(default=5.0, gt=0, description="cispo: largest importance weight")
-    clip_low: float = Field(default=0.2, gt=0, lt=1, description="ppo_clip: the ratio is clipped below 1 - clip_low")
-    clip_high: float = Field(default=0.28, gt=0, description="ppo_clip: the ratio is clipped above 1 + clip_high")
-    kl: float = Field(default=0.0, ge=0, description="weight of the KL term (k3) towards the reference policy")
+    kind: Literal["cispo", "ppo_clip"] = "cispo"
+    """cispo: logprob times a clipped importance weight; ppo_clip: the smaller of clipped and unclipped ratio."""
+    weight_low: float = Field(default=0.0, ge=0)
+    """cispo: smallest importance weight."""
+    weight_high: float = Field(default=5.0, gt=0)
+    """cispo: largest importance weight."""
+    clip_low: float = Field(default=0.2, gt=0, lt=1)
+    """ppo_clip: the ratio is clipped below 1 - clip_low."""
+    clip_high: float = Field(default=0.28, gt=0)
+    """ppo_clip: the ratio is clipped above 1 + clip_high."""
+    kl: float = Field(default=0.0, ge=0)
+    """Weight of the KL term (k3) towards the model that the run started from."""
 
 
 @dataclass(frozen=True, slots=True)

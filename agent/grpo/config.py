@@ -1,0 +1,307 @@
+"""The training configuration: hand-written TOML in, one frozen and fully documented object out.
+
+Every key has its meaning under it; an unknown key or a value of the wrong kind is refused by name. Knows nothing
+of how the loop uses them.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import tomllib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from agent.grpo.advantages import AdvantageScale
+from agent.grpo.loss import LossConfig
+from inbox_env.errors import UsageError
+from rewards.ladder import LadderConfig
+
+
+class Section(BaseModel):
+    """A part of the configuration: frozen, and closed to unknown keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False)
+
+
+class RunConfig(Section):
+    """What the run is called and where it goes."""
+
+    name: str = Field(default="run", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    """Name of the run folder inside `out`."""
+    out: Path = Path("data/runs")
+    """Folder that holds run folders."""
+    seed: int = Field(default=0, ge=0)
+    """Seed of every random stream; the same seed and configuration give the same run on one machine."""
+    checkpoint_every: int = Field(default=10, ge=1)
+    """Write a checkpoint every so many steps, and at the end."""
+    keep_checkpoints: int = Field(default=2, ge=1)
+    """Keep this many of the newest checkpoints."""
+
+
+class ModelConfig(Section):
+    """The model that is trained."""
+
+    path: Path = Path("data/base")
+    """Folder of the model and its tokenizer, as transformers loads it."""
+    device: str = "cpu"
+    """Device of model and sampler, as torch names it."""
+    threads: int = Field(default=0, ge=0)
+    """Threads of torch on the CPU; 0 leaves torch's choice."""
+
+
+class InboxesConfig(Section):
+    """Synthetic inboxes of one split."""
+
+    seeds: tuple[int, ...] = Field(min_length=1)
+    """One generated inbox per seed."""
+    num_emails: int = Field(default=800, ge=1)
+    """Mails in each inbox."""
+    num_questions: int = Field(default=400, ge=1)
+    """Questions asked of each inbox."""
+
+    @model_validator(mode="after")
+    def _seeds_differ(self) -> InboxesConfig:
+        if len(set(self.seeds)) != len(self.seeds):
+            raise ValueError("a seed appears twice")
+        return self
+
+
+class SyntheticConfig(Section):
+    """Synthetic inboxes; names and topics of the three splits never overlap."""
+
+    train: InboxesConfig
+    """Inboxes that are trained on."""
+    dev: InboxesConfig
+    """Inboxes that are evaluated on during the run."""
+    test: InboxesConfig
+    """Inboxes that are evaluated on once, at the end."""
+
+
+class MailboxConfig(Section):
+    """Real mail: an imported mailbox and question files whose inboxes never overlap."""
+
+    path: Path
+    """Mailbox made by `mailsleuth import`."""
+    train: Path
+    """Questions that are trained on."""
+    dev: Path
+    """Questions that are evaluated on during the run, about other inboxes."""
+    test: Path
+    """Questions that are evaluated on once, at the end, about other inboxes again."""
+
+
+class DataConfig(Section):
+    """Where mail and questions come from: exactly one of the two."""
+
+    synthetic: SyntheticConfig | None = None
+    """Generated inboxes."""
+    mailbox: MailboxConfig | None = None
+    """An imported mailbox."""
+
+    @model_validator(mode="after")
+    def _one_source(self) -> DataConfig:
+        if (self.synthetic is None) == (self.mailbox is None):
+            raise ValueError("give either data.synthetic or data.mailbox")
+        return self
+
+
+class EnvConfig(Section):
+    """Limits of one episode."""
+
+    max_turns: int = Field(default=8, ge=1)
+    """Turns after which the episode ends."""
+    max_invalid_calls: int = Field(default=3, ge=1)
+    """Invalid calls after which the episode ends."""
+    num_results: int = Field(default=6, ge=1, le=50)
+    """Search hits shown on a page."""
+    max_body_chars: int = Field(default=1200, ge=1)
+    """Characters shown of a mail's body."""
+    episode_seconds: float = Field(default=60.0, gt=0)
+    """Deadline of one episode."""
+
+
+class SamplingConfig(Section):
+    """How the policy is sampled in training."""
+
+    temperature: float = Field(default=1.0, gt=0)
+    """Temperature of the sampler and of the trained logprobs."""
+    max_new_tokens: int = Field(default=64, ge=1)
+    """Tokens of one turn."""
+    max_context: int = Field(default=1024, ge=1)
+    """Tokens of one episode, prompt and observations included."""
+    max_rows: int = Field(default=192, ge=1)
+    """Episodes that are sampled at once."""
+
+
+class GrpoConfig(Section):
+    """The optimiser step."""
+
+    steps: int = Field(default=60, ge=0)
+    """Optimiser steps of the run."""
+    max_seconds: float | None = Field(default=None, gt=0)
+    """Stop after this much wall time, whatever `steps` says."""
+    questions_per_step: int = Field(default=24, ge=1)
+    """Groups whose rewards differ that make one step."""
+    group_size: int = Field(default=8, ge=2)
+    """Rollouts of each question."""
+    max_refills: int = Field(default=1, ge=0)
+    """How often a step samples again to replace groups without spread."""
+    retire_at: float = Field(default=0.9, gt=0, le=1)
+    """Questions whose last group was right at least this often are asked again only when all others are used up."""
+    advantage_scale: AdvantageScale = "none"
+    """none: reward minus the group's mean; std: also divided by the group's standard deviation."""
+    learning_rate: float = Field(default=1e-3, gt=0)
+    """Learning rate at its highest."""
+    warmup_steps: int = Field(default=0, ge=0)
+    """Steps over which the learning rate rises linearly."""
+    decay_from: float = Field(default=0.5, ge=0, le=1)
+    """Share of `steps` after which the learning rate falls linearly."""
+    final_learning_rate: float = Field(default=0.1, ge=0, le=1)
+    """Learning rate of the last step, as a share of the highest."""
+    betas: tuple[float, float] = (0.9, 0.95)
+    """AdamW's two decay rates."""
+    weight_decay: float = Field(default=0.0, ge=0)
+    """AdamW's weight decay."""
+    grad_clip: float = Field(default=1.0, gt=0)
+    """Norm to which the gradient is clipped."""
+    micro_batch_tokens: int = Field(default=16384, ge=1)
+    """Tokens of one packed forward and backward pass; bounds memory, not the result."""
+
+    def learning_rate_at(self, step: int) -> float:
+        """Return the learning rate of `step`, counted from 1: linear rise, plateau, linear fall."""
+        rise = min(1.0, step / (self.warmup_steps + 1))
+        start = self.decay_from * self.steps
+        fallen = max(0.0, step - start) / max(self.steps - start, 1.0)
+        return self.learning_rate * rise * (1 - (1 - self.final_learning_rate) * min(fallen, 1.0))
+
+
+class EvalConfig(Section):
+    """Evaluation on held-out inboxes."""
+
+    every: int = Field(default=20, ge=0)
+    """Evaluate on dev questions every so many steps; 0: only before and after."""
+    num_questions: int = Field(default=200, ge=1)
+    """Dev questions of one evaluation."""
+    num_test_questions: int = Field(default=300, ge=1)
+    """Test questions of the final evaluation."""
+    temperature: float = Field(default=0.0, ge=0)
+    """Temperature of evaluation; 0 takes the likeliest token."""
+
+
+class TrainConfig(Section):
+    """A whole training run."""
+
+    run: RunConfig = RunConfig()
+    """What the run is called and where it goes."""
+    model: ModelConfig = ModelConfig()
+    """The model that is trained."""
+    data: DataConfig
+    """Where mail and questions come from."""
+    env: EnvConfig = EnvConfig()
+    """Limits of one episode."""
+    reward: LadderConfig = LadderConfig()
+    """What each outcome is worth."""
+    sampling: SamplingConfig = SamplingConfig()
+    """How the policy is sampled in training."""
+    grpo: GrpoConfig = GrpoConfig()
+    """The optimiser step."""
+    loss: LossConfig = LossConfig()
+    """Which loss, and how far one update may go."""
+    eval: EvalConfig = EvalConfig()
+    """Evaluation on held-out inboxes."""
+    track: Literal["none", "wandb", "tensorboard"] = "none"
+    """Where metrics go besides the run folder."""
+
+    @model_validator(mode="after")
+    def _an_episode_fits(self) -> TrainConfig:
+        if self.sampling.max_context > self.grpo.micro_batch_tokens:
+            raise ValueError("grpo.micro_batch_tokens must hold an episode of sampling.max_context tokens")
+        if self.sampling.max_new_tokens >= self.sampling.max_context:
+            raise ValueError("sampling.max_context must be larger than sampling.max_new_tokens")
+        return self
+
+
+def load_config(path: Path, overrides: Sequence[str] = ()) -> TrainConfig:
+    """Return the configuration of a TOML file, with `section.key=value` overrides applied on top.
+
+    Paths in it are relative to the working directory. Raises UsageError naming the first bad key.
+    """
+    content = _read_toml(path)
+    for override in overrides:
+        _apply(content, override)
+    try:
+        return TrainConfig.model_validate(content)
+    except ValidationError as error:
+        raise _bad_key(error, path) from error
+
+
+def dump_config(config: TrainConfig) -> str:
+    """Return the resolved configuration as JSON; `TrainConfig.model_validate_json` reads it back."""
+    return json.dumps(config.model_dump(mode="json"), indent=1) + "\n"
+
+
+def known_keys(model: type[BaseModel] = TrainConfig, prefix: str = "") -> Iterator[tuple[str, str]]:
+    """Yield (dotted key, meaning) of every field, sections before their fields."""
+    for name, field in model.model_fields.items():
+        yield prefix + name, field.description or ""
+        for section in _sections(field.annotation):
+            yield from known_keys(section, f"{prefix}{name}.")
+
+
+def _sections(annotation: Any) -> list[type[BaseModel]]:
+    kinds = getattr(annotation, "__args__", None) or (annotation,)
+    return [kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)]
+
+
+def _read_toml(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise UsageError(50, "no such configuration", where=str(path), next_step="see scripts/configs") from error
+    except OSError as error:
+        raise UsageError(51, f"cannot read the configuration: {error.strerror}", where=str(path)) from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UsageError(52, f"the configuration is not TOML: {error}", where=str(path)) from error
+
+
+def _apply(content: dict[str, Any], override: str) -> None:
+    key, is_set, text = override.partition("=")
+    *sections, name = key.strip().split(".")
+    if not is_set or not all((*sections, name)):
+        raise UsageError(53, f"not an override: {override}", next_step="write section.key=value")
+    for section in sections:
+        content = content.setdefault(section, {})
+        if not isinstance(content, dict):
+            raise UsageError(53, f"not an override: {override}", next_step=f"{section} is not a section")
+    content[name] = _toml_value(text.strip())
+
+
+def _toml_value(text: str) -> Any:
+    """Return `text` as TOML reads it, or as a plain string: no quotes are needed on the command line."""
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def _bad_key(error: ValidationError, path: Path) -> UsageError:
+    first = error.errors()[0]
+    key = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "extra_forbidden":
+        return UsageError(54, f"unknown key {key}", where=str(path), next_step=_nearest(key))
+    return UsageError(55, f"{key or 'configuration'}: {first['msg']}", where=str(path))
+
+
+def _nearest(key: str) -> str:
+    """Return a hint: the known key most like `key`, looked for in its own section first, then by name anywhere."""
+    known = [name for name, _ in known_keys()]
+    section = key.rpartition(".")[0]
+    siblings = [name for name in known if name.rpartition(".")[0] == section]
+    by_name = {name.rpartition(".")[2]: name for name in known}
+    moved = by_name.get(key.rpartition(".")[2])
+    near = [moved] if moved else difflib.get_close_matches(key, siblings, 1) or difflib.get_close_matches(key, known, 1)
+    return f"did you mean {near[0]}?" if near else "see README, Configuration"

@@ -1,0 +1,85 @@
+"""Metrics: one documented JSON row per optimiser step in `metrics.jsonl`.
+
+The names here are the only ones a run may log; README's glossary is checked against them. Knows nothing of how
+a number was made.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from types import MappingProxyType
+
+METRICS: Mapping[str, str] = MappingProxyType(
+    {
+        "step": "number of the optimiser step, from 1",
+        "reward_mean": "mean reward of the step's scored rollouts",
+        "accuracy": "share of the step's rollouts that were right, right abstentions included",
+        "num_turns_mean": "mean number of turns of a rollout",
+        "invalid_rate": "share of turns that held an invalid call",
+        "abstain_rate": 'share of rollouts that answered "I don\'t know"',
+        "truncated_fraction": "share of rollouts cut by a token or context limit",
+        "zero_spread_fraction": "share of sampled groups whose rewards were all equal and that taught nothing",
+        "loss": "value of the policy loss, nats times advantage per sampled token",
+        "entropy": "mean entropy of the policy at the sampled tokens, nats",
+        "kl": "k3 estimate of how far the trained policy is from the sampler, nats per token",
+        "ref_kl": "k3 estimate of how far the trained policy is from the reference, nats per token (when trained on)",
+        "ratio_mean": "mean importance ratio of the trained policy to the sampler; 1 on policy",
+        "clip_fraction": "share of sampled tokens whose update was clipped",
+        "grad_norm": "norm of the gradient before clipping",
+        "learning_rate": "learning rate of the step",
+        "seconds": "wall time of the step",
+        "sample_seconds": "wall time spent sampling, acting and grading",
+        "train_seconds": "wall time spent in forward, backward and the optimiser",
+        "generated_tokens": "tokens sampled for the step, dropped groups included",
+        "trained_tokens": "tokens in the step's forward and backward passes",
+        "eval_accuracy": "share of held-out questions answered right, on steps with an evaluation",
+    }
+)
+
+
+class MetricsWriter:
+    """Appends rows to a JSON Lines file that other processes may read while the run goes on."""
+
+    def __init__(self, path: Path, *, after_step: int = 0) -> None:
+        """Open `path`, keeping the rows up to step `after_step` (0: none) and removing later and torn ones."""
+        self.path = path
+        kept = [row for row in read_metrics(path) if row["step"] <= after_step] if path.is_file() else []
+        beside = path.with_name(path.name + ".partial")
+        beside.write_text("".join(_line(row) for row in kept), encoding="utf-8")
+        beside.replace(path)
+        self._file = path.open("a", encoding="utf-8")
+
+    def write(self, row: Mapping[str, float]) -> None:
+        """Append one row, with null for a number that is not finite.
+
+        Raises ValueError for a name that METRICS does not know and for a row without a step.
+        """
+        if unknown := row.keys() - METRICS.keys():
+            raise ValueError(f"undocumented metric: {', '.join(sorted(unknown))}")
+        if "step" not in row:
+            raise ValueError("a row of metrics needs a step")
+        self._file.write(_line(row))
+        self._file.flush()
+
+    def close(self) -> None:
+        """Close the file; may be called twice."""
+        self._file.close()
+
+
+def read_metrics(path: Path) -> Iterator[dict[str, float]]:
+    """Yield the rows of a metrics file up to the first torn line, which a killed run may leave at the end."""
+    with path.open(encoding="utf-8") as file:
+        for line in file:
+            try:
+                row = json.loads(line)
+            except ValueError:
+                return
+            yield {name: math.nan if value is None else value for name, value in row.items()}
+
+
+def _line(row: Mapping[str, float]) -> str:
+    ordered = {name: row[name] if math.isfinite(row[name]) else None for name in METRICS if name in row}
+    return json.dumps(ordered) + "\n"
