@@ -7,20 +7,11 @@ at construction, so that the seam itself cannot leak. Knows nothing of rewards.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import date
 from typing import Protocol
 
-from inbox_env.actions import Action, Observation
+from inbox_env.actions import Action, Observation, Opening
 
-
-@dataclass(frozen=True, slots=True)
-class Opening:
-    """The first thing a policy sees: made by `InboxEnv.opening`, rendered by prompts and chat formats."""
-
-    question_id: str
-    question: str
-    owner: str
-    asked_on: date | None
+__all__ = ["Actor", "Opening", "Policy", "TokenTrace"]
 
 
 @dataclass(slots=True)

@@ -1,12 +1,13 @@
 """What a policy does and what it sees: the words of one turn.
 
-Made by policies (`ToolCall`, `InvalidToolCall`) and by the environment (`ToolResult`, `Observation`);
+Made by policies (`ToolCall`, `InvalidToolCall`) and by the environment (`Opening`, `ToolResult`, `Observation`);
 consumed by the environment, the trajectory and the rewards. Knows nothing of tokens.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import date
 from enum import StrEnum
 from typing import Any
 
@@ -21,6 +22,16 @@ class StopReason(StrEnum):
     INVALID_CALLS = "invalid_calls"
     DEADLINE = "deadline"
     ERROR = "error"
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """The first thing a policy sees: made by `InboxEnv.opening`, rendered by prompts and chat formats."""
+
+    question_id: str
+    question: str
+    owner: str
+    asked_on: date | None
 
 
 @dataclass(frozen=True, slots=True)

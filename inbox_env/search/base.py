@@ -52,7 +52,9 @@ class SearchResult:
 class SearchIndex(Protocol):
     """An index of one inbox. Implementations: `fts5.Fts5Index`, `whoosh.WhooshIndex`."""
 
-    def search(self, query: SearchQuery, *, as_of: datetime | None, limit: int = 10) -> SearchResult:
+    def search(
+        self, query: SearchQuery, *, as_of: datetime | None, limit: int = 10, snippet_chars: int = 160
+    ) -> SearchResult:
         """Return page `query.page` of at most `limit` hits, none dated after `as_of` (None: no bound).
 
         A mail without a date is visible only when `as_of` is None.

@@ -1,0 +1,152 @@
+"""The mailbox file: its SQLite schema, and a read-only, time-limited way into it.
+
+One file holds many inboxes. Knows nothing of emails' meaning, of search or of tools.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from inbox_env.errors import CorruptError, UsageError
+
+SCHEMA_VERSION = 1
+MAX_EMAILS = 1 << 24  # per inbox: a mail's row id is inbox_id * MAX_EMAILS + number
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+CREATE_SCHEMA = "CREATE TABLE mailsleuth_schema (version INTEGER NOT NULL)"
+INSERT_SCHEMA = "INSERT INTO mailsleuth_schema (version) VALUES (?)"
+SELECT_SCHEMA = "SELECT version FROM mailsleuth_schema"
+CREATE_INBOXES = """CREATE TABLE inboxes (
+    id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, owner_name TEXT NOT NULL, owner_email TEXT NOT NULL,
+    search_index TEXT NOT NULL, num_emails INTEGER NOT NULL, num_undated INTEGER NOT NULL,
+    first_us INTEGER, last_us INTEGER)"""
+CREATE_MAILS = """CREATE TABLE mails (
+    id INTEGER PRIMARY KEY, inbox_id INTEGER NOT NULL REFERENCES inboxes (id), message_id TEXT NOT NULL,
+    sent_us INTEGER, sender_name TEXT NOT NULL, sender_email TEXT NOT NULL, subject TEXT NOT NULL,
+    envelope TEXT NOT NULL, body TEXT NOT NULL)"""
+CREATE_MESSAGE_ID_INDEX = "CREATE UNIQUE INDEX mails_by_message_id ON mails (inbox_id, message_id)"
+CREATE_DATE_INDEX = "CREATE INDEX mails_by_date ON mails (inbox_id, sent_us)"
+SCHEMA = (CREATE_SCHEMA, CREATE_INBOXES, CREATE_MAILS, CREATE_MESSAGE_ID_INDEX, CREATE_DATE_INDEX)
+
+_PROGRESS_OPCODES = 2000
+_ALLOWED = frozenset({sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ, sqlite3.SQLITE_FUNCTION})
+# FTS5 looks for changes before it reads, and SQLite checks a virtual table's declaration as if it were stored
+_ALLOWED_TO_FTS5 = frozenset({(sqlite3.SQLITE_PRAGMA, "data_version"), (sqlite3.SQLITE_UPDATE, "sqlite_master")})
+
+
+class QueryTooSlow(Exception):
+    """A query ran into its time limit; the tools tell the policy to narrow it."""
+
+
+class Database:
+    """A mailbox file opened read-only; every thread gets its own connection.
+
+    `limit_seconds` bounds the CPU time of one query: CPU, not wall time, so that a busy machine changes no result.
+    """
+
+    def __init__(self, path: Path, limit_seconds: float) -> None:
+        self.path = path
+        self.limit_seconds = limit_seconds
+        self._local = threading.local()
+        self._lock = threading.Lock()
+        self._connections: list[sqlite3.Connection] = []
+        self._is_closed = False
+
+    @classmethod
+    def open(cls, path: Path, limit_seconds: float = 1.0) -> Database:
+        """Return the opened file; raises UsageError when it is missing, CorruptError when it is no mailbox."""
+        if not path.is_file():
+            next_step = "make one with `mailsleuth import`"
+            raise UsageError(30, "no such mailbox file", where=str(path), next_step=next_step)
+        database = cls(path, limit_seconds)
+        database._check_schema()
+        return database
+
+    def rows(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        """Return all rows of one statement; raises QueryTooSlow past the limit and CorruptError on damage."""
+        connection = self._connection()
+        self._local.deadline = time.thread_time() + self.limit_seconds
+        try:
+            return connection.execute(sql, parameters).fetchall()
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode == sqlite3.SQLITE_INTERRUPT:
+                raise QueryTooSlow from error
+            raise self._damaged(error) from error
+        except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
+            raise self._damaged(error) from error
+
+    def close(self) -> None:
+        """Close every thread's connection; no query may be running."""
+        with self._lock:
+            self._is_closed = True
+            while self._connections:
+                self._connections.pop().close()
+
+    def _connection(self) -> sqlite3.Connection:
+        if self._is_closed:
+            raise RuntimeError("this mailbox is closed")
+        connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
+        if connection is None:
+            connection = self._connect()
+            self._local.connection = connection
+            with self._lock:
+                self._connections.append(connection)
+        return connection
+
+    def _connect(self) -> sqlite3.Connection:
+        try:
+            # close() may run on another thread than the one that opened
+            connection = sqlite3.connect(
+                read_only_uri(self.path), uri=True, isolation_level=None, check_same_thread=False
+            )
+            connection.execute("PRAGMA query_only = ON")
+        except sqlite3.DatabaseError as error:
+            raise self._damaged(error) from error
+        connection.set_progress_handler(self._is_too_slow, _PROGRESS_OPCODES)
+        connection.set_authorizer(_authorize)
+        return connection
+
+    def _is_too_slow(self) -> bool:
+        return time.thread_time() > float(self._local.deadline)
+
+    def _check_schema(self) -> None:
+        try:
+            version = self.rows(SELECT_SCHEMA)[0][0]
+        except (CorruptError, IndexError) as error:
+            raise CorruptError(30, "not a mailsleuth mailbox, or damaged", where=str(self.path)) from error
+        if version != SCHEMA_VERSION:
+            what = f"mailbox schema {version}, this version reads {SCHEMA_VERSION}"
+            raise CorruptError(31, what, where=str(self.path), next_step="update mailsleuth or import the mail again")
+
+    def _damaged(self, error: Exception) -> CorruptError:
+        what = f"the mailbox cannot be read: {error}"
+        return CorruptError(32, what, where=str(self.path), next_step="import the mail again")
+
+
+def read_only_uri(path: Path) -> str:
+    """Return the SQLite URI that opens `path` read-only, as immutable when no journal lies beside it."""
+    journals = (path.with_name(path.name + suffix) for suffix in ("-wal", "-journal"))
+    immutable = "" if any(journal.exists() for journal in journals) else "&immutable=1"
+    return f"file:{quote(str(path.resolve()))}?mode=ro{immutable}"
+
+
+def to_microseconds(moment: datetime) -> int:
+    """Return whole microseconds since 1970 UTC; `moment` is timezone-aware."""
+    return (moment - EPOCH) // timedelta(microseconds=1)
+
+
+def from_microseconds(sent_us: int | None) -> datetime | None:
+    """Return the UTC instant; the inverse of `to_microseconds`."""
+    return None if sent_us is None else EPOCH + timedelta(microseconds=sent_us)
+
+
+def _authorize(action: int, first: str | None, *_: str | None) -> int:
+    is_allowed = action in _ALLOWED or (action, first) in _ALLOWED_TO_FTS5
+    return sqlite3.SQLITE_OK if is_allowed else sqlite3.SQLITE_DENY

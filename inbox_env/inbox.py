@@ -1,0 +1,45 @@
+"""Inbox: one inbox of a mailbox file, ready to be searched and read; it can reach no other.
+
+Knows nothing of tools, turns or models.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+
+from inbox_env.emails import Address
+from inbox_env.search.base import SearchIndex, SearchQuery, SearchResult
+from inbox_env.search.fts5 import Fts5Index
+from inbox_env.store import EmailStore, StoredEmail
+
+
+class Inbox:
+    """One inbox; safe to share between threads."""
+
+    def __init__(self, store: EmailStore, name: str) -> None:
+        info = store.info(name)
+        self.name = name
+        self.owner: Address = info.owner
+        self.num_emails = info.num_emails
+        self._store = store
+        self._index: SearchIndex = Fts5Index(store.database, info.id)
+
+    @classmethod
+    def open(cls, mailbox: Path, name: str) -> Inbox:
+        """Return the inbox `name` of a mailbox file; raises UsageError or CorruptError."""
+        return cls(EmailStore.open(mailbox), name)
+
+    def search(
+        self, query: SearchQuery, *, as_of: datetime | None, limit: int = 10, snippet_chars: int = 160
+    ) -> SearchResult:
+        """Return one page of hits; see `SearchIndex`. Raises QueryTooSlow."""
+        return self._index.search(query, as_of=as_of, limit=limit, snippet_chars=snippet_chars)
+
+    def read(self, ref: int | str, *, as_of: datetime | None) -> StoredEmail | None:
+        """Return the mail with this number or Message-ID, or None when it is not visible by `as_of`."""
+        return self._store.read(self.name, ref, as_of)
+
+    def close(self) -> None:
+        """Close the file for all threads."""
+        self._store.close()

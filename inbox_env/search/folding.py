@@ -1,0 +1,59 @@
+"""How text becomes words: one folding for every index, so that all backends match the same mails.
+
+Case, accents and width are folded; a word is a run of letters and digits; each Han or kana character is a
+word of its own. Private-use characters never survive: the indexes keep them for their own marks.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+from inbox_env.emails import Address, Email
+
+FROM_MARK = "\ue000"
+TO_MARK = "\ue001"
+_PRIVATE = re.compile("[\x00\ue000-\uf8ff\U000f0000-\U0010ffff\ud800-\udfff]")
+_ACCENTS = re.compile("[\u0300-\u036f]+")
+_CJK = re.compile("([\u3005-\u3007\u3041-\u30ff\u3400-\u9fff\U00020000-\U0003ffff])")
+_WORD = re.compile(r"[^\W_]+")
+
+
+def fold(text: str) -> str:
+    """Return `text` folded; ASCII text only in case, which is all that it needs."""
+    if text.isascii():
+        return text.lower().replace("\x00", " ")
+    plain = unicodedata.normalize("NFKD", _PRIVATE.sub(" ", text).casefold())
+    return _CJK.sub(r" \1 ", _ACCENTS.sub("", plain))
+
+
+def words(text: str) -> list[str]:
+    """Return the folded words of `text` in order."""
+    return _WORD.findall(fold(text))
+
+
+def indexed_fields(email: Email) -> tuple[str, str, str]:
+    """Return what is indexed of an email: subject, people (names, addresses and their marks) and body."""
+    people = " ".join(_person(address) for address in (email.sender, *email.recipients))
+    marks = [address_mark(FROM_MARK, email.sender.email), *_name_marks(FROM_MARK, email.sender)]
+    for address in email.recipients:
+        marks += [address_mark(TO_MARK, address.email), *_name_marks(TO_MARK, address)]
+    return fold(email.subject), " ".join((people, *marks)), fold(email.body)
+
+
+def address_mark(mark: str, address: str) -> str:
+    """Return the one token that stands for a whole address: hex, so that no tokeniser splits it."""
+    return mark + mark + address.strip().lower().encode("utf-8", "replace").hex()
+
+
+def name_marks(mark: str, name: str) -> list[str]:
+    """Return one token for each word of a name or part of an address, to be matched as a phrase."""
+    return [mark + word for word in words(name)]
+
+
+def _name_marks(mark: str, address: Address) -> list[str]:
+    return name_marks(mark, f"{address.name} {address.email}")
+
+
+def _person(address: Address) -> str:
+    return fold(f"{address.name} {address.email}")

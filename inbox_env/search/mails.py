@@ -1,0 +1,69 @@
+"""What every index needs of the mails table: the range of numbers that a query may see, and a page's hits.
+
+Knows nothing of full-text indexes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, date, datetime, time
+
+from inbox_env.database import MAX_EMAILS, Database, from_microseconds, to_microseconds
+from inbox_env.search.base import SearchHit
+from inbox_env.search.snippet import make_snippet
+
+SELECT_SIZE = "SELECT num_emails, num_undated FROM inboxes WHERE id = ?"
+FIRST_SINCE = "SELECT id FROM mails WHERE inbox_id = ? AND sent_us >= ? ORDER BY sent_us, id LIMIT 1"
+LAST_UNTIL = "SELECT id FROM mails WHERE inbox_id = ? AND sent_us <= ? ORDER BY sent_us DESC, id DESC LIMIT 1"
+SELECT_HITS = """SELECT id, message_id, sent_us, sender_name, sender_email, subject, body
+    FROM mails WHERE id IN ({marks})"""
+
+
+class MailTable:
+    """The mails of one inbox, by number."""
+
+    def __init__(self, database: Database, inbox_id: int) -> None:
+        self._database = database
+        self._inbox_id = inbox_id
+        self._num_emails, self._num_undated = database.rows(SELECT_SIZE, (inbox_id,))[0]
+
+    def visible_range(self, after: date | None, before: date | None, as_of: datetime | None) -> tuple[int, int]:
+        """Return the first and last number that may be seen, both inclusive; first > last when there is none.
+
+        Undated mails have the lowest numbers and are seen only without any bound.
+        """
+        if after is None and before is None and as_of is None:
+            return 1, self._num_emails
+        ends = [moment for moment in (as_of, _end(before)) if moment is not None]
+        first, last = self._num_undated + 1, self._num_emails
+        if after is not None:
+            first = self._number(FIRST_SINCE, datetime.combine(after, time.min, UTC), self._num_emails + 1)
+        if ends:
+            last = self._number(LAST_UNTIL, min(ends), 0)
+        return first, last
+
+    def hits(self, numbers: Sequence[int], keywords: Sequence[str], snippet_chars: int) -> tuple[SearchHit, ...]:
+        """Return the hits of these numbers, in their order."""
+        base = self._inbox_id * MAX_EMAILS
+        statement = SELECT_HITS.format(marks=", ".join("?" * len(numbers)))
+        found = {row[0] - base: row[1:] for row in self._database.rows(statement, [base + n for n in numbers])}
+        return tuple(_hit(number, found[number], keywords, snippet_chars) for number in numbers)
+
+    def _number(self, statement: str, moment: datetime, otherwise: int) -> int:
+        rows = self._database.rows(statement, (self._inbox_id, to_microseconds(moment)))
+        return rows[0][0] - self._inbox_id * MAX_EMAILS if rows else otherwise
+
+
+def _end(day: date | None) -> datetime | None:
+    return None if day is None else datetime.combine(day, time.max, UTC)
+
+
+def _hit(
+    number: int,
+    row: tuple[str, int | None, str, str, str, str],
+    keywords: Sequence[str],
+    snippet_chars: int,
+) -> SearchHit:
+    message_id, sent_us, name, address, subject, body = row
+    snippet = make_snippet(body, keywords, snippet_chars)
+    return SearchHit(number, message_id, from_microseconds(sent_us), name or address, subject, snippet)
