@@ -47,7 +47,7 @@ Keywords = Annotated[list[Keyword], Field(max_length=MAX_KEYWORDS)]
 Person = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=MAX_ADDRESS_CHARS)]
 Day = Annotated[date, BeforeValidator(_only_iso_day)]
 Page = Annotated[int, BeforeValidator(_no_flag), Field(ge=1, le=100_000)]
-EmailId = Annotated[int | str, BeforeValidator(_no_flag), Field(union_mode="left_to_right")]
+EmailId = Annotated[int | str, Field(union_mode="left_to_right"), BeforeValidator(_no_flag)]
 Answer = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=MAX_ANSWER_CHARS)]
 Sources = Annotated[list[EmailId], Field(max_length=MAX_SOURCES)]
 
@@ -120,7 +120,7 @@ def search_emails(
     return ToolResult("search_emails", content, listed=tuple(hit.message_id for hit in result.hits))
 
 
-def read_email(box: Toolbox, /, id: EmailId, page: Page = 1) -> ToolResult:  # noqa: A002 - the schema's name
+def read_email(box: Toolbox, /, id: EmailId, page: Page = 1) -> ToolResult:
     """Read one email.
 
     id: the number of an email in the search results, or its Message-ID
