@@ -1,0 +1,66 @@
+"""List the inboxes of a mailbox.
+
+One line for each inbox: its name, how many mails, from which day to which, and its owner.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+from rich.table import Table
+from rich.text import Text
+
+from inbox_env.store import EmailStore, InboxInfo
+from scripts.mail_view import day
+from scripts.terminal import console, safe_line
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the command's arguments."""
+    parser.add_argument("--mailbox", type=Path, required=True, help="mailbox file made by `mailsleuth import`")
+    parser.add_argument("--json", action="store_true", help="print one JSON object a line")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print the inboxes and return the exit code."""
+    store = EmailStore.open(args.mailbox)
+    try:
+        infos = store.inboxes()
+    finally:
+        store.close()
+    if args.json:
+        for info in infos:
+            print(json.dumps(_row(info)))
+    else:
+        _print_table(infos)
+    return 0
+
+
+def _row(info: InboxInfo) -> dict[str, str | int | None]:
+    dates = (info.first_date, info.last_date)
+    first, last = (None if date is None else date.isoformat() for date in dates)
+    return {
+        "inbox": info.name,
+        "num_emails": info.num_emails,
+        "first_date": first,
+        "last_date": last,
+        "owner": str(info.owner),
+        "index": info.index,
+    }
+
+
+def _print_table(infos: list[InboxInfo]) -> None:
+    out = console()
+    rows = [(i.name, str(i.num_emails), day(i.first_date), day(i.last_date), str(i.owner)) for i in infos]
+    if not out.is_terminal:
+        for row in rows:
+            print("\t".join(map(safe_line, row)))
+        return
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for name in ("inbox", "mails", "first", "last", "owner"):
+        table.add_column(name, justify="right" if name == "mails" else "left")
+    for row in rows:
+        table.add_row(*(Text(safe_line(cell)) for cell in row))
+    out.print(table)

@@ -1,0 +1,133 @@
+"""Mail as a person reads it in a terminal: a list of hits, and one mail in full.
+
+A terminal gets a table, a pipe gets one tab-separated line for each hit. Knows nothing of files or policies.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from inbox_env.emails import Address, Email
+from inbox_env.search.base import SearchHit, SearchResult
+from inbox_env.store import StoredEmail
+from scripts.terminal import safe, safe_line
+
+_MAX_ADDRESSES = 10
+
+
+def print_hits(console: Console, result: SearchResult, *, page: int, page_size: int) -> None:
+    """Print one page of hits and how many there are; when nothing matched, the matches of each keyword alone."""
+    if not console.is_terminal:
+        for hit in result.hits:
+            print("\t".join(_cells(hit)), file=console.file)
+        return
+    if result.hits:
+        console.print(hit_table(result.hits))
+    console.print(summary_line(result, page=page, page_size=page_size))
+
+
+def hit_table(hits: Sequence[SearchHit]) -> Table:
+    """Return the hits as a table whose cells are safe, literal text."""
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    table.add_column("no.", justify="right", no_wrap=True)
+    table.add_column("date", no_wrap=True)
+    table.add_column("from", max_width=24, no_wrap=True, overflow="ellipsis")
+    table.add_column("subject", max_width=40, no_wrap=True, overflow="ellipsis")
+    table.add_column("text", no_wrap=True, overflow="ellipsis", style="dim")
+    for hit in hits:
+        table.add_row(*(Text(cell) for cell in _cells(hit)))
+    return table
+
+
+def summary_line(result: SearchResult, *, page: int, page_size: int) -> str:
+    """Return one line: which hits of how many, or what each keyword alone would match."""
+    if result.hits:
+        first = (page - 1) * page_size + 1
+        return f"{first}-{first + len(result.hits) - 1} of {result.num_matches}"
+    if result.num_matches:
+        return f"page {page} is past the last of {result.num_matches}"
+    alone = ", ".join(f"{safe_line(word)} {count}" for word, count in result.keyword_counts.items())
+    return "no mail matches all of it" + (f"; each word alone matches: {alone}" if alone else "")
+
+
+def print_email(console: Console, stored: StoredEmail) -> None:
+    """Print one mail: its envelope, what is attached, and its text."""
+    for name, value in _envelope(stored):
+        if value:
+            console.print(Text.assemble((f"{name:<9}", "dim"), safe_line(value)))
+    console.print()
+    console.print(Text(safe(stored.email.body).rstrip()))
+
+
+def hit_row(hit: SearchHit) -> dict[str, Any]:
+    """Return one hit as a JSON object."""
+    return {
+        "number": hit.number,
+        "message_id": hit.message_id,
+        "date": _iso(hit.date),
+        "from": hit.sender,
+        "subject": hit.subject,
+        "snippet": hit.snippet,
+    }
+
+
+def email_row(stored: StoredEmail) -> dict[str, Any]:
+    """Return one mail as a JSON object."""
+    email = stored.email
+    return {
+        "number": stored.number,
+        "message_id": email.message_id,
+        "date": _iso(email.date),
+        "from": str(email.sender),
+        "to": [str(address) for address in email.to],
+        "cc": [str(address) for address in email.cc],
+        "subject": email.subject,
+        "folders": list(email.folders),
+        "attachments": [attachment.name for attachment in email.attachments],
+        "body": email.body,
+    }
+
+
+def day(moment: datetime | None) -> str:
+    """Return the UTC day, or "undated"."""
+    return "undated" if moment is None else f"{moment:%Y-%m-%d}"
+
+
+def _cells(hit: SearchHit) -> tuple[str, ...]:
+    texts = (hit.sender, hit.subject, hit.snippet)
+    return (str(hit.number), day(hit.date), *(safe_line(text) for text in texts))
+
+
+def _envelope(stored: StoredEmail) -> list[tuple[str, str]]:
+    email = stored.email
+    sent = "" if email.date is None else f"{email.date:%Y-%m-%d %H:%M} UTC"
+    return [
+        ("number", str(stored.number)),
+        ("date", sent),
+        ("from", str(email.sender)),
+        ("to", _people(email.to)),
+        ("cc", _people(email.cc)),
+        ("subject", email.subject),
+        ("attached", _attachments(email)),
+        ("id", email.message_id),
+    ]
+
+
+def _people(addresses: Sequence[Address]) -> str:
+    shown = ", ".join(str(address) for address in addresses[:_MAX_ADDRESSES])
+    more = len(addresses) - _MAX_ADDRESSES
+    return f"{shown} and {more} more" if more > 0 else shown
+
+
+def _attachments(email: Email) -> str:
+    return ", ".join(f"{part.name} ({part.content_type}, {part.size} bytes)" for part in email.attachments)
+
+
+def _iso(moment: datetime | None) -> str | None:
+    return None if moment is None else moment.isoformat()
