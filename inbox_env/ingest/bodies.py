@@ -1,0 +1,76 @@
+"""What a person reads of a MIME tree: one plain text, and a list of what is attached. Knows nothing of addresses."""
+
+from __future__ import annotations
+
+import re
+from itertools import islice
+
+from inbox_env.emails import Attachment
+from inbox_env.ingest.charsets import clean_text, decode_bytes
+from inbox_env.ingest.headers import decode_words
+from inbox_env.ingest.html_text import html_to_text
+from inbox_env.ingest.parts import Part
+
+_TRAILING_SPACE = re.compile(r"[ \t]+$", re.MULTILINE)
+_OUTER_BLANK_LINES = re.compile(r"\A(?:[ \t]*\n)+|\s+\Z")
+
+
+def body_text(root: Part) -> str:
+    """Return the text of the message with "\\n" line ends: plain text where there is any, else HTML made readable."""
+    return _OUTER_BLANK_LINES.sub("", _text_of(root, is_root=True))
+
+
+def list_attachments(root: Part) -> tuple[Attachment, ...]:
+    """Return every part that `body_text` does not show: named, marked as attachment, or no text."""
+    return tuple(
+        _attachment(leaf) for leaf in root.leaves() if _is_attachment(leaf) and (leaf is not root or not _is_text(leaf))
+    )
+
+
+def _text_of(part: Part, *, is_root: bool = False) -> str:
+    if part.content_type == "multipart/alternative" and part.children:
+        return _best_of(part.children)
+    if part.children:
+        texts = [_text_of(child) for child in part.children]
+        if part.content_type.startswith("message/"):
+            texts.insert(0, _forwarded_heading(part.children[0]))
+        return "\n\n".join(text for text in texts if text.strip())
+    return _leaf_text(part) if is_root or not _is_attachment(part) else ""
+
+
+def _best_of(alternatives: tuple[Part, ...]) -> str:
+    for choice in sorted(alternatives, key=_rank):
+        text = _text_of(choice)
+        if text.strip():
+            return text
+    return ""
+
+
+def _rank(part: Part) -> int:
+    kinds = [leaf.content_type for leaf in islice(part.leaves(), 20)]
+    return 0 if "text/plain" in kinds else 1 if "text/html" in kinds else 2
+
+
+def _leaf_text(part: Part) -> str:
+    if not _is_text(part):
+        return ""
+    text = clean_text(decode_bytes(part.content(), part.params.get("charset", "")))
+    return html_to_text(text) if part.content_type == "text/html" else _TRAILING_SPACE.sub("", text)
+
+
+def _is_text(part: Part) -> bool:
+    return part.content_type.startswith(("text/", "multipart/", "message/"))  # containers: only when they are broken
+
+
+def _is_attachment(part: Part) -> bool:
+    return not _is_text(part) or part.disposition() == "attachment" or bool(part.file_name())
+
+
+def _attachment(part: Part) -> Attachment:
+    name = decode_words(part.file_name())
+    return Attachment(re.split(r"[/\\]", name)[-1], part.content_type, len(part.content()))
+
+
+def _forwarded_heading(message: Part) -> str:
+    fields = ((name, message.headers.text(name)) for name in ("from", "date", "subject"))
+    return "\n".join(f"{name.title()}: {value}" for name, value in fields if value)

@@ -1,0 +1,74 @@
+"""Bytes to text, whatever the label says. Knows nothing of messages; never raises.
+
+The ladder: declared charset, UTF-8, a guess from the bytes, then latin-1 with replacement.
+"""
+
+from __future__ import annotations
+
+import codecs
+import re
+
+from charset_normalizer import from_bytes
+
+_GUESS_BYTES = 16_384  # guessing is slow: a sample is enough
+_ASCII = bytes(range(128))
+_ALIASES = {
+    "iso-8859-1": "cp1252",  # what mailers that say latin-1 mean
+    "latin-1": "cp1252",
+    "latin1": "cp1252",
+    "ansi_x3.4-1968": "ascii",
+    "ks_c_5601-1987": "cp949",
+}
+# Python codecs that are no charset of any mail: some are quadratic, some decode to code points out of thin air.
+_NOT_CHARSETS = frozenset({"idna", "punycode", "unicode-escape", "raw-unicode-escape", "undefined", "mbcs", "oem"})
+_CONTROLS = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
+
+
+def decode_bytes(data: bytes, declared: str = "") -> str:
+    """Return the text of the bytes; raw (control characters and line ends untouched)."""
+    codec = _text_codec(declared)
+    if codec is not None:
+        text = _try(data, codec)
+        if text is not None:
+            return text
+        if data.isascii():  # a damaged 7-bit encoding such as ISO-2022-JP: UTF-8 would "succeed" with escapes
+            return data.decode(codec, "replace")
+    utf8 = _try(data, "utf-8")
+    return utf8 if utf8 is not None else _guess(data)
+
+
+def clean_text(text: str) -> str:
+    """Return text without control characters or lone surrogates; line ends are "\\n", tabs stay."""
+    if "\r" in text:
+        text = text.replace("\r\n", "\n").replace("\r", "\n")
+    return _CONTROLS.sub("", text)
+
+
+def _text_codec(declared: str) -> str | None:
+    name = declared.strip(" \t\"'").lower()
+    if not name or len(name) > 40 or "\0" in name:
+        return None
+    try:
+        found = codecs.lookup(_ALIASES.get(name, name)).name
+    except (LookupError, ValueError):
+        return None
+    return None if found.replace("_", "-") in _NOT_CHARSETS else found
+
+
+def _try(data: bytes, codec: str) -> str | None:
+    try:
+        return data.decode(codec)
+    except (UnicodeError, LookupError):  # LookupError: a codec that is no text encoding (rot13)
+        return None
+
+
+def _guess(data: bytes) -> str:
+    damaged = data.decode("utf-8", "replace")
+    num_high = sum(1 for char in damaged if char > "\x7f")
+    if damaged.count("\ufffd") * 4 <= num_high:  # UTF-8 cut inside a character
+        return damaged
+    sample = data[:_GUESS_BYTES]
+    is_western = len(sample.translate(None, _ASCII)) * 5 < len(sample)  # accents here and there: guesses go wrong
+    best = None if is_western else from_bytes(sample).best()
+    text = _try(data, best.encoding if best is not None else "cp1252")
+    return text if text is not None else data.decode("latin-1", "replace")

@@ -1,0 +1,132 @@
+"""Header fields of one message or part: raw, decoded, and the parameters of structured ones.
+
+Written by hand because the standard library raises on hostile fields. Knows nothing of bodies; never raises.
+"""
+
+from __future__ import annotations
+
+import binascii
+import re
+from dataclasses import dataclass
+from urllib.parse import unquote_to_bytes
+
+from inbox_env.ingest.charsets import clean_text, decode_bytes
+
+_FIELD = re.compile(rb"([!-9;-~]+)[ \t]*:[ \t]*([^\n]*(?:\n[ \t]+[^\n]*)*)(?:\n|\Z)")
+_STRAY_LINE = re.compile(  # a broken line that well-known fields follow: still the header, not the body
+    rb"[^\r\n][^\n]*\n"
+    rb"(?=(?:From|To|Cc|Subject|Date|Received|Message-ID|MIME-Version|Reply-To|Content-[A-Za-z-]+)[ \t]*:)",
+    re.IGNORECASE,
+)
+_BLANK = re.compile(rb"\r?(?:\n|\Z)")
+_FOLD = re.compile(r"\r?\n[ \t]*")
+_WORD = re.compile(r"=\?([^?\s*]{1,40})(?:\*[^?\s]*)?\?([bBqQ])\?([^?]*)\?=")
+_RUN = re.compile(r"=\?([^?\s]{1,60})\?([bBqQ])\?[^?]*\?=(?:=\?\1\?\2\?[^?]*\?=)+")
+_GAP = re.compile(r"(\?=)[ \t\r\n]+(?==\?[^?\s]{1,60}\?[bBqQ]\?)")
+_PARAMETER = re.compile(r';[ \t\r\n]*([^\s=;]+)[ \t]*=[ \t\r\n]*("(?:[^"\\]|\\.)*"|[^\s;]*)')
+_NOT_BASE64 = re.compile(rb"[^A-Za-z0-9+/]")
+_MAX_PARAMETER_CHARS = 8_192
+
+
+@dataclass(frozen=True, slots=True)
+class Headers:
+    """Fields by lower-case name, each a list of raw values in order."""
+
+    fields: dict[str, list[bytes]]
+
+    def raw(self, name: str) -> str:
+        """The first value of the field as text, unfolded but not decoded; "" when absent."""
+        values = self.fields.get(name)
+        return _unfold(values[0]) if values else ""
+
+    def all_raw(self, name: str) -> list[str]:
+        """Every value of the field as `raw` gives it."""
+        return [_unfold(value) for value in self.fields.get(name, ())]
+
+    def text(self, name: str) -> str:
+        """The first value for people: encoded words decoded, one line, no control characters; "" when absent."""
+        return decode_words(self.raw(name))
+
+
+def split_headers(raw: bytes) -> tuple[Headers, int, bool]:
+    """Return the fields, where the body starts, and whether the header block was well formed."""
+    fields: dict[str, list[bytes]] = {}
+    position, is_well_formed = 0, True
+    while True:
+        while field := _FIELD.match(raw, position):
+            fields.setdefault(field[1].decode("ascii").lower(), []).append(field[2])
+            position = field.end()
+        stray = _STRAY_LINE.match(raw, position) if fields else None
+        if stray is None:
+            break
+        position, is_well_formed = stray.end(), False
+    blank = _BLANK.match(raw, position)
+    return Headers(fields), blank.end() if blank else position, is_well_formed and blank is not None
+
+
+def decode_words(text: str) -> str:
+    """Return a header value with its RFC 2047 words decoded, as one line without control characters."""
+    if "=?" in text:
+        text = _WORD.sub(_decoded, _joined(_GAP.sub(r"\1", text)))
+    return " ".join(clean_text(text).split())
+
+
+def parameters(value: str) -> dict[str, str]:
+    """Return the parameters of a Content-Type or Content-Disposition value, RFC 2231 forms put together."""
+    found: dict[str, str] = {}
+    pieces: dict[str, list[tuple[int, bool, str]]] = {}
+    for name, given in _PARAMETER.findall(value[:_MAX_PARAMETER_CHARS]):
+        plain = re.sub(r"\\(.)", r"\1", given[1:-1]) if given.startswith('"') else given
+        base, star, rest = name.lower().partition("*")
+        if not star:
+            found.setdefault(base, plain)
+            continue
+        index = rest.rstrip("*")
+        pieces.setdefault(base, []).append((int(index) if index.isdecimal() else 0, not rest or rest[-1] == "*", plain))
+    return {**found, **{name: _continued(parts) for name, parts in pieces.items()}}
+
+
+def decode_base64(data: bytes) -> bytes:
+    """Return what the base64 text holds; foreign bytes and missing padding are forgiven."""
+    data = _NOT_BASE64.sub(b"", data)
+    if len(data) % 4 == 1:
+        data = data[:-1]
+    return binascii.a2b_base64(data + b"=" * (-len(data) % 4))
+
+
+def _unfold(value: bytes) -> str:
+    text = value.decode("ascii") if value.isascii() else decode_bytes(value)
+    return (_FOLD.sub(" ", text) if "\n" in text else text).strip()
+
+
+def _joined(text: str) -> str:
+    # Mailers cut words inside a multibyte character: neighbours of one charset and encoding become one word first.
+    return _RUN.sub(_merge, text)
+
+
+def _merge(run: re.Match[str]) -> str:
+    words = _WORD.findall(run[0])
+    charset, encoding = run[1], run[2].lower()
+    data = b"".join(_word_bytes(encoding, word) for _, _, word in words)
+    return f"=?{charset}?b?{binascii.b2a_base64(data, newline=False).decode('ascii')}?="
+
+
+def _decoded(word: re.Match[str]) -> str:
+    return decode_bytes(_word_bytes(word[2].lower(), word[3]), word[1])
+
+
+def _word_bytes(encoding: str, text: str) -> bytes:
+    data = text.encode("utf-8", "surrogatepass")
+    return decode_base64(data) if encoding == "b" else binascii.a2b_qp(data, header=True)
+
+
+def _continued(parts: list[tuple[int, bool, str]]) -> str:
+    parts.sort(key=lambda part: part[0])
+    charset = ""
+    if parts[0][1] and parts[0][2].count("'") >= 2:
+        charset, _, rest = parts[0][2].split("'", 2)
+        parts[0] = (parts[0][0], True, rest)
+    data = b"".join(
+        unquote_to_bytes(text) if encoded else text.encode("utf-8", "surrogatepass") for _, encoded, text in parts
+    )
+    return decode_bytes(data, charset)

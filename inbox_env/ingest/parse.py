@@ -1,0 +1,121 @@
+"""The one MIME reader: bytes of a message to an `Email`, whatever the bytes are.
+
+Knows nothing of where the bytes came from. Everything odd that was met is named in `Email.defects`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from datetime import datetime
+
+from inbox_env.emails import Address, Email
+from inbox_env.ingest.addresses import parse_addresses
+from inbox_env.ingest.bodies import body_text, list_attachments
+from inbox_env.ingest.dates import date_of
+from inbox_env.ingest.headers import Headers, decode_words
+from inbox_env.ingest.parts import split_parts
+
+MAX_RECIPIENTS = 500
+MAX_REFERENCES = 100
+MAX_SUBJECT_CHARS = 4_000
+_ANGLE_ID = re.compile(r"<([^<>\s]+)>")
+_NOTES_TAIL = re.compile(r"\s*(?:<[^<>]*>?|@ ?ENRON.*)", re.IGNORECASE)
+_BETWEEN_NOTES_NAMES = re.compile(r"(?<=>),\s*")
+
+
+def parse_email(raw: bytes, *, folder: str = "", fallback_date: datetime | None = None) -> Email:
+    """Return the message as an `Email`; never raises.
+
+    `fallback_date` (UTC) is used when neither Date nor Received can be believed. A message without a usable
+    Message-ID gets one made of the SHA-256 of its bytes. Gmail's labels take the place of `folder`.
+    """
+    root, defects = split_parts(raw)
+    headers = root.headers
+    date, date_defect = date_of(headers.raw("date"), headers.all_raw("received"), fallback_date)
+    sender = _sender(headers)
+    to, cc, bcc, num_dropped = _recipients(headers)
+    message_id, references = _first_id(headers.raw("message-id")), _ids(headers.raw("references"))
+    replied = _ids(headers.raw("in-reply-to"))
+    found = (
+        (date_defect, bool(date_defect)),
+        ("no_message_id", not message_id),
+        ("no_sender", not sender.email),
+        (f"recipients_dropped_{num_dropped}", num_dropped > 0),
+        ("bad_address", any(not address.email for address in (*to, *cc, *bcc))),
+    )
+    labels = _labels(headers)
+    return Email(
+        message_id=message_id or synthetic_id(raw),
+        date=date,
+        sender=sender,
+        to=to,
+        subject=headers.text("subject")[:MAX_SUBJECT_CHARS],
+        body=body_text(root),
+        cc=cc,
+        bcc=bcc,
+        in_reply_to=replied[0] if replied else None,
+        references=references[-MAX_REFERENCES:],
+        folders=labels or ((folder,) if folder else ()),
+        attachments=list_attachments(root),
+        defects=(*defects, *(name for name, is_met in found if is_met)),
+    )
+
+
+def synthetic_id(raw: bytes) -> str:
+    """Return a Message-ID that depends on the bytes alone."""
+    return f"<{hashlib.sha256(raw).hexdigest()}@sha256.invalid>"
+
+
+def _ids(value: str) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(f"<{decode_words(found)}>" for found in _ANGLE_ID.findall(value)))
+
+
+def _first_id(value: str) -> str:
+    ids = _ids(value)
+    if ids:
+        return ids[0]
+    bare = decode_words(value).strip("<>")
+    return f"<{bare}>" if bare and not re.search(r"[\s<>]", bare) else ""
+
+
+def _sender(headers: Headers) -> Address:
+    for field in ("from", "sender"):
+        written = parse_addresses(headers.raw(field))
+        if written:
+            first = next((address for address in written if address.email), written[0])
+            return first if first.name else Address(_notes_name(headers.raw("x-from")), first.email)
+    return Address("", "")
+
+
+def _recipients(headers: Headers) -> tuple[tuple[Address, ...], tuple[Address, ...], tuple[Address, ...], int]:
+    room, num_dropped, kept = MAX_RECIPIENTS, 0, []
+    for field in ("to", "cc", "bcc"):
+        written = [address for value in headers.all_raw(field) for address in parse_addresses(value)]
+        named = _with_notes_names(written[:room], headers.raw(f"x-{field}"))
+        kept.append(named)
+        num_dropped += len(written) - len(named)
+        room -= len(named)
+    return kept[0], kept[1], kept[2], num_dropped
+
+
+def _with_notes_names(addresses: list[Address], value: str) -> tuple[Address, ...]:
+    """Lotus Notes exports (Enron's) keep people's names in X-To beside bare addresses in To."""
+    if not value or any(address.name for address in addresses):
+        return tuple(addresses)
+    names = _BETWEEN_NOTES_NAMES.split(value) if "<" in value else value.split(",")
+    if len(addresses) == 1 and "<" not in value:
+        names = [value]
+    if len(names) != len(addresses):
+        return tuple(addresses)
+    return tuple(Address(_notes_name(name), address.email) for name, address in zip(names, addresses, strict=True))
+
+
+def _notes_name(value: str) -> str:
+    name = decode_words(_NOTES_TAIL.sub("", value)).strip("\"' ,")
+    return "" if "@" in name else name
+
+
+def _labels(headers: Headers) -> tuple[str, ...]:
+    value = headers.text("x-gmail-labels")
+    return tuple(dict.fromkeys(label for label in (part.strip(' "') for part in value.split(",")) if label))

@@ -1,0 +1,44 @@
+"""What the readers hand on: one raw message with its place, or one reject with its reason.
+
+Made by the readers (mbox, maildir, tree, archive); consumed by `inbox_env.importing`. Knows nothing of MIME.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from datetime import datetime
+
+from pydantic import BaseModel, ConfigDict
+
+MAX_MESSAGE_BYTES = 100_000_000
+KEPT_OF_TOO_LARGE = 4_000_000  # headers and first text of a message over the limit
+
+
+@dataclass(frozen=True, slots=True)
+class RawMail:
+    """One undecoded message: `path` is printable, `offset` is its first byte there, `labels` are further folders."""
+
+    raw: bytes
+    folder: str
+    path: str
+    offset: int = 0
+    envelope_date: datetime | None = None
+    labels: tuple[str, ...] = ()
+    defects: tuple[str, ...] = ()
+
+
+class Reject(BaseModel):
+    """Something that could not be imported: one row of `rejects.jsonl`; `sha256` is of the unread bytes, if any."""
+
+    model_config = ConfigDict(frozen=True)
+
+    path: str
+    offset: int
+    reason: str
+    sha256: str = ""
+
+
+def digest(data: bytes) -> str:
+    """Hex SHA-256 of the bytes."""
+    return hashlib.sha256(data).hexdigest()

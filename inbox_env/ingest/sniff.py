@@ -1,0 +1,47 @@
+"""What kind of mail file some first bytes are. Knows nothing of folders; reads nothing itself."""
+
+from __future__ import annotations
+
+from pathlib import PurePath
+from typing import Literal
+
+from inbox_env.ingest.headers import split_headers
+from inbox_env.ingest.mbox import starts_mbox
+
+FileKind = Literal["mbox", "eml", "zip", "tar"]
+SNIFF_BYTES = 1 << 16
+_MBOX_SUFFIXES = (".mbox", ".mbx", ".mboxrd", ".mboxcl")
+_MAIL_FIELDS = frozenset(
+    (
+        *("from", "to", "cc", "bcc", "subject", "date", "received", "message-id", "return-path", "reply-to"),
+        *("mime-version", "content-type", "delivered-to", "sender", "x-mozilla-status", "x-gmail-labels", "x-from"),
+    )
+)
+
+
+def kind_of(head: bytes, name: str) -> FileKind | None:
+    """Return what the file is by its first `SNIFF_BYTES`, the name deciding only between mbox and one message."""
+    if head.startswith(b"PK\x03\x04"):
+        return "zip"
+    if head.startswith((b"\x1f\x8b", b"BZh", b"\xfd7zXZ")) or head[257:262] == b"ustar":
+        return "tar"
+    suffix = PurePath(name).suffix.lower()
+    if suffix != ".eml" and starts_mbox(head) and (suffix in _MBOX_SUFFIXES or not _is_mail_before(head)):
+        return "mbox"
+    return "eml" if is_mail(head) else None
+
+
+def is_mail(head: bytes) -> bool:
+    """Whether the bytes begin with a header that has at least one field of mail."""
+    fields = split_headers(_from_first_field(head))[0].fields
+    return not _MAIL_FIELDS.isdisjoint(fields)
+
+
+def _is_mail_before(head: bytes) -> bool:
+    """A single message may quote a separator: it starts with its own header, not with "From "."""
+    return not head.lstrip(b"\xef\xbb\xbf\0 \t\r\n").startswith(b"From ") and is_mail(head)
+
+
+def _from_first_field(head: bytes) -> bytes:
+    head = head.lstrip(b"\xef\xbb\xbf\0 \t\r\n")
+    return head.partition(b"\n")[2] if head.startswith((b"From ", b">From ")) else head
