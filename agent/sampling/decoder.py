@@ -124,26 +124,23 @@ class Decoder:
 
     def step(self, cache: KVCache, rows: Sequence[int], token_ids: Sequence[int]) -> Tensor:
         """Append one token to each of `rows` (distinct) and return the hidden states `[rows, hidden]`."""
-        positions = [cache.lengths[row] for row in rows]
-        width = max(positions) + 1
-        row_ids, position_ids = self._ids(rows), self._ids(positions)
-        num_rows = len(rows)
-        is_dense = list(rows) == list(range(num_rows))
-        visible = torch.arange(width, device=self.device) <= position_ids[:, None]
-        mask = torch.zeros(visible.shape, dtype=self._embedding.dtype, device=self.device)
-        mask = mask.masked_fill_(~visible, -torch.inf)[:, None].expand(-1, self.num_kv_heads, -1)
-        mask = mask.reshape(num_rows * self.num_kv_heads, 1, width)
+        lengths = [cache.lengths[row] for row in rows]
+        row_ids, positions = self._ids(rows), self._ids(lengths)
+        view = self._row_view(cache, rows, row_ids)
+        mask = self._length_mask(view.lengths)
+        width = mask.shape[-1]
 
         def attend(layer: int, queries: Tensor) -> Tensor:
-            block = cache.block[layer, :, :num_rows, :, :width]
-            if not is_dense:
-                block = cache.block[layer, :, :, :, :width].index_select(1, row_ids)
+            block = cache.block[layer, :, view.index, :, :width]
             keys, values = block.flatten(1, 2)
-            queries = queries.reshape(num_rows * self.num_kv_heads, -1, self.head_dim)
+            if view.scatter is not None:
+                queries = queries.new_zeros(len(view.lengths), *queries.shape[1:]).index_copy_(0, row_ids, queries)
+            queries = queries.reshape(len(keys), -1, self.head_dim)
             scores = torch.baddbmm(mask, queries, keys.transpose(1, 2), alpha=self.head_dim**-0.5)
-            return torch.bmm(scores.softmax(-1), values).view(num_rows, -1)
+            output = torch.bmm(scores.softmax(-1), values).view(len(view.lengths), -1)
+            return output if view.scatter is None else output[row_ids]
 
-        hidden = self._forward(cache, self._ids(token_ids), row_ids, position_ids, attend)
+        hidden = self._forward(cache, self._ids(token_ids), row_ids, positions, attend)
         for row in rows:
             cache.lengths[row] += 1
         return hidden
@@ -167,6 +164,21 @@ class Decoder:
             gate, up = F.linear(normed, layer.gate_up, layer.gate_up_bias).chunk(2, -1)
             hidden = hidden + F.linear(F.silu(gate) * up, layer.down, layer.down_bias)
         return hidden
+
+    def _row_view(self, cache: KVCache, rows: Sequence[int], row_ids: Tensor) -> _RowView:
+        """Choose between reading the first rows in place, with holes, and copying a few scattered ones."""
+        span = max(rows) + 1
+        if len(rows) * 2 < span:
+            return _RowView(row_ids, [cache.lengths[row] for row in rows], None)
+        is_full = len(rows) == span and list(rows) == list(range(span))
+        return _RowView(slice(span), cache.lengths[:span], None if is_full else row_ids)
+
+    def _length_mask(self, positions: Sequence[int]) -> Tensor:
+        """Return `[rows * kv_heads, 1, longest + 1]`: 0 up to each row's position, -inf after it."""
+        visible = torch.arange(max(positions) + 1, device=self.device) <= self._ids(positions)[:, None]
+        mask = torch.zeros(visible.shape, dtype=self._embedding.dtype, device=self.device)
+        mask.masked_fill_(~visible, -torch.inf)
+        return mask[:, None].expand(-1, self.num_kv_heads, -1).reshape(-1, 1, visible.shape[1])
 
     def _ids(self, values: Sequence[int]) -> Tensor:
         return torch.tensor(values, dtype=torch.long, device=self.device)
@@ -208,6 +220,15 @@ class Decoder:
         """Put each head's rotary halves side by side: dot products stay equal, a rotation is one complex product."""
         halves = weight.detach().view(-1, 2, self.head_dim // 2, *weight.shape[1:])
         return halves.transpose(1, 2).flatten(0, 2)
+
+
+@dataclass(frozen=True, slots=True)
+class _RowView:
+    """The cache rows that a step reads and their lengths; `scatter`: where the stepped rows are among them."""
+
+    index: slice | Tensor
+    lengths: list[int]
+    scatter: Tensor | None
 
 
 @dataclass(frozen=True, slots=True)

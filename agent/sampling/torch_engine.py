@@ -203,10 +203,9 @@ class TorchEngine:
 
     @torch.inference_mode()
     def _advance(self) -> None:
-        self._active = [request for request in self._active if not request.future.done()]
-        self._step()
         self._give_rows()
         self._append()
+        self._step()
 
     def _give_rows(self) -> None:
         while self._waiting and self._has_free_row():
@@ -220,6 +219,7 @@ class TorchEngine:
 
     def _step(self) -> None:
         """Write every active row's last token and sample its next one."""
+        self._active = [request for request in self._active if not request.future.done()]
         if not self._active:
             return
         self._active.sort(key=_row)
