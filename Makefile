@@ -12,7 +12,7 @@ TORCH_INDEX ?= $(if $(shell command -v nvidia-smi),,https://download.pytorch.org
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help train test test-slow lint format play clean python
+.PHONY: help train test test-slow lint format docs play clean python
 
 help:  ## print this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -35,6 +35,9 @@ lint: $(VENV)/.dev  ## style, types and the direction of imports
 format: $(VENV)/.dev  ## rewrite the files in the project's style
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+docs: $(VENV)/.dev  ## rewrite the reference of the configuration
+	$(BIN)/python -m scripts.config_reference > scripts/configs/README.md
 
 play: $(VENV)/.train  ## ask an inbox: make play MAILBOX=my.db INBOX=me POLICY=local:data/runs/x
 	$(BIN)/mailsleuth play --mailbox $(MAILBOX) --inbox $(INBOX) --policy $(POLICY)

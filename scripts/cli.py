@@ -41,7 +41,7 @@ COMMANDS = {
     "train": Command("scripts.train_email_agent", "Train an agent to find the right email."),
     "bench": Command("scripts.benchmark", "Compare policies on the same questions."),
     "questions": Command("scripts.generate_questions", "Generate questions with known answers from a mailbox."),
-    "pretrain": Command("scripts.pretrain_base", "Pretrain the small base model."),
+    "pretrain": Command("scripts.pretrain_base", "Train the laptop base model from scratch: tokenizer, copy drills, warm start on demonstrations."),
     "report": Command("scripts.report", "Write the report of a finished run."),
     "bench-system": Command("scripts.bench_system", "Measure the speed of one part of the system."),
 }
