@@ -20,6 +20,7 @@ from inbox_env.actions import (
 from inbox_env.inbox import Inbox
 from inbox_env.questions import Question
 from inbox_env.rendering import ResultStyle
+from inbox_env.search.base import Match
 from inbox_env.tools import Toolbox
 
 NO_CALL = InvalidToolCall("", "no tool call found")
@@ -36,6 +37,8 @@ class EnvLimits(BaseModel):
     """Invalid calls, over all turns, at which the episode ends with `invalid_calls`."""
     style: ResultStyle = ResultStyle()
     """How search results and mails look."""
+    match: Match = "all"
+    """Whether a search must find all keywords of a call or any of them (for a baseline)."""
 
 
 class InboxEnv:
@@ -51,7 +54,7 @@ class InboxEnv:
         self.num_turns = 0
         self.num_invalid_calls = 0
         self._owner = str(inbox.owner)
-        self._tools = Toolbox(inbox, question.as_of, limits.style)
+        self._tools = Toolbox(inbox, question.as_of, limits.style, limits.match)
 
     def opening(self) -> Opening:
         """Return what the policy is told before its first turn."""

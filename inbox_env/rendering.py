@@ -6,20 +6,26 @@ Mail text is hostile: whatever stands in a header stays on its line. Knows nothi
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+from pydantic import BaseModel, ConfigDict, Field
 
 from inbox_env.emails import Address, Attachment, Email
 from inbox_env.search.base import SearchHit, SearchResult
 
 
-@dataclass(frozen=True, slots=True)
-class ResultStyle:
+class ResultStyle(BaseModel):
     """How much a tool result shows."""
 
-    hits_per_page: int = 10
-    snippet_chars: int = 160
-    page_chars: int = 4000
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    hits_per_page: int = Field(default=10, ge=1, le=100)
+    """Search hits on one page."""
+    snippet_chars: int = Field(default=160, ge=0, le=2000)
+    """Length of the text shown with a hit; 0 shows none."""
+    page_chars: int = Field(default=4000, ge=20)
+    """Length of one page of a mail's body."""
     show_addresses: bool = True
+    """Whether a mail shows addresses and the time of day, or only names and the day."""
 
 
 def render_search(result: SearchResult, page: int, num_pages: int) -> str:

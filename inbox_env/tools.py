@@ -20,7 +20,7 @@ from inbox_env.actions import FinalAnswer, ToolCall, ToolResult
 from inbox_env.database import QueryTooSlow
 from inbox_env.inbox import Inbox
 from inbox_env.rendering import ResultStyle, render_email, render_search, split_body
-from inbox_env.search.base import MAX_KEYWORD_CHARS, MAX_KEYWORDS, Order, SearchQuery
+from inbox_env.search.base import MAX_KEYWORD_CHARS, MAX_KEYWORDS, Match, Order, SearchQuery
 from inbox_env.store import StoredEmail
 
 MAX_SOURCES = 16
@@ -46,7 +46,7 @@ Keyword = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, 
 Keywords = Annotated[list[Keyword], Field(max_length=MAX_KEYWORDS)]
 Person = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=MAX_ADDRESS_CHARS)]
 Day = Annotated[date, BeforeValidator(_only_iso_day)]
-Page = Annotated[int, BeforeValidator(_no_flag), Field(ge=1, le=100_000)]
+Page = Annotated[int, Field(ge=1, le=100_000), BeforeValidator(_no_flag)]
 EmailId = Annotated[int | str, Field(union_mode="left_to_right"), BeforeValidator(_no_flag)]
 Answer = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=MAX_ANSWER_CHARS)]
 Sources = Annotated[list[EmailId], Field(max_length=MAX_SOURCES)]
@@ -66,6 +66,7 @@ class Toolbox:
     inbox: Inbox
     as_of: datetime | None
     style: ResultStyle
+    match: Match = "all"
 
     def execute(self, call: ToolCall) -> ToolResult | FinalAnswer:
         """Return what the call gave; a wrong call gives an error result, never an exception."""
@@ -102,14 +103,14 @@ def search_emails(
     keywords: a list of 1 to 16 words or phrases, each at most 128 characters
     from_addr: the sender's address or name
     to_addr: a recipient's address or name
-    sent_after: first day, as YYYY-MM-DD
-    sent_before: last day, as YYYY-MM-DD
+    sent_after: the first day, as YYYY-MM-DD
+    sent_before: the last day, as YYYY-MM-DD
     order: "relevance" or "newest"
     page: a page number from 1
     """
-    if not keywords and from_addr is to_addr is sent_after is sent_before is None:
+    if not keywords and all(bound is None for bound in (from_addr, to_addr, sent_after, sent_before)):
         raise ArgumentError("keywords", _expected(search_emails, "keywords"))
-    query = SearchQuery(tuple(keywords), from_addr, to_addr, sent_after, sent_before, order, page)
+    query = SearchQuery(tuple(keywords), from_addr, to_addr, sent_after, sent_before, order, page, box.match)
     style = box.style
     limit, chars = style.hits_per_page, style.snippet_chars
     result = box.inbox.search(query, as_of=box.as_of, limit=limit, snippet_chars=chars)

@@ -11,13 +11,17 @@ from datetime import date, datetime
 from typing import Literal, Protocol
 
 Order = Literal["relevance", "newest"]
+Match = Literal["all", "any"]
 MAX_KEYWORDS = 16
 MAX_KEYWORD_CHARS = 128
 
 
 @dataclass(frozen=True, slots=True)
 class SearchQuery:
-    """One keyword search. `sent_after` and `sent_before` are UTC days, both inclusive."""
+    """One keyword search. `sent_after` and `sent_before` are UTC days, both inclusive.
+
+    `match` "any" finds mails that hold at least one keyword: for baselines, never offered to a policy.
+    """
 
     keywords: tuple[str, ...]
     from_addr: str | None = None
@@ -26,6 +30,7 @@ class SearchQuery:
     sent_before: date | None = None
     order: Order = "relevance"
     page: int = 1
+    match: Match = "all"
 
 
 @dataclass(frozen=True, slots=True)

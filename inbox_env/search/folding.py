@@ -34,26 +34,27 @@ def words(text: str) -> list[str]:
 
 def indexed_fields(email: Email) -> tuple[str, str, str]:
     """Return what is indexed of an email: subject, people (names, addresses and their marks) and body."""
-    people = " ".join(_person(address) for address in (email.sender, *email.recipients))
-    marks = [address_mark(FROM_MARK, email.sender.email), *_name_marks(FROM_MARK, email.sender)]
-    for address in email.recipients:
-        marks += [address_mark(TO_MARK, address.email), *_name_marks(TO_MARK, address)]
+    people = fold(" ".join(f"{person.name} {person.email}" for person in (email.sender, *email.recipients)))
+    marks = _marks(FROM_MARK, email.sender)
+    for person in email.recipients:
+        marks += _marks(TO_MARK, person)
     return fold(email.subject), " ".join((people, *marks)), fold(email.body)
 
 
-def address_mark(mark: str, address: str) -> str:
-    """Return the one token that stands for a whole address: hex, so that no tokeniser splits it."""
+def person_marks(mark: str, who: str) -> list[str]:
+    """Return the tokens that find a person in a row: one for a whole address, else one for each word of a name."""
+    return [_address_mark(mark, who)] if "@" in who.strip("@ ") else _name_marks(mark, who)
+
+
+def _marks(mark: str, address: Address) -> list[str]:
+    # the whole address stands first, so that no name's words run on into the next person's
+    return [_address_mark(mark, address.email), *_name_marks(mark, f"{address.name} {address.email}")]
+
+
+def _address_mark(mark: str, address: str) -> str:
+    # hex, so that no tokeniser splits it; two marks, so that no word is taken for it
     return mark + mark + address.strip().lower().encode("utf-8", "replace").hex()
 
 
-def name_marks(mark: str, name: str) -> list[str]:
-    """Return one token for each word of a name or part of an address, to be matched as a phrase."""
+def _name_marks(mark: str, name: str) -> list[str]:
     return [mark + word for word in words(name)]
-
-
-def _name_marks(mark: str, address: Address) -> list[str]:
-    return name_marks(mark, f"{address.name} {address.email}")
-
-
-def _person(address: Address) -> str:
-    return fold(f"{address.name} {address.email}")

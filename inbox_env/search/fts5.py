@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import datetime
 
 from inbox_env.database import Database
 from inbox_env.emails import Email
 from inbox_env.search.base import SearchQuery, SearchResult
-from inbox_env.search.folding import FROM_MARK, TO_MARK, address_mark, indexed_fields, name_marks, words
+from inbox_env.search.folding import FROM_MARK, TO_MARK, indexed_fields, person_marks, words
 from inbox_env.search.mails import MailTable
 
 CREATE_TABLE = """CREATE VIRTUAL TABLE {table} USING fts5 (
@@ -41,28 +42,28 @@ class Fts5Index:
     ) -> SearchResult:
         """Return one page of hits; see `SearchIndex`."""
         first, last = self._mails.visible_range(query.sent_after, query.sent_before, as_of)
-        filters = filter_phrases(query)
-        phrases = [phrase(words(keyword)) for keyword in query.keywords]
-        num_matches = self._count([*filters, *phrases], first, last)
+        expression = match_expression(query)
+        num_matches = self._count(expression, first, last)
         if not num_matches:
-            counts = {k: self._count([*filters, p], first, last) for k, p in zip(query.keywords, phrases, strict=True)}
+            alone = {keyword: replace(query, keywords=(keyword,)) for keyword in query.keywords}
+            counts = {keyword: self._count(match_expression(one), first, last) for keyword, one in alone.items()}
             return SearchResult((), 0, counts if len(counts) > 1 else {})
-        numbers = self._page([*filters, *phrases], first, last, query, limit)
+        numbers = self._page(expression, first, last, query, limit)
         return SearchResult(self._mails.hits(numbers, query.keywords, snippet_chars), num_matches)
 
-    def _count(self, phrases: list[str], first: int, last: int) -> int:
-        if first > last or not all(phrases):
+    def _count(self, expression: str | None, first: int, last: int) -> int:
+        if first > last or expression is None:
             return 0
-        if not phrases:
+        if not expression:
             return last - first + 1
-        return int(self._database.rows(COUNT.format(table=self._table), (" AND ".join(phrases), first, last))[0][0])
+        return int(self._database.rows(COUNT.format(table=self._table), (expression, first, last))[0][0])
 
-    def _page(self, phrases: list[str], first: int, last: int, query: SearchQuery, limit: int) -> list[int]:
+    def _page(self, expression: str | None, first: int, last: int, query: SearchQuery, limit: int) -> list[int]:
         skip = (query.page - 1) * limit
-        if not phrases:
+        if not expression:
             return list(range(last - skip, max(first - 1, last - skip - limit), -1))
         statement = SELECT_NEWEST if query.order == "newest" or not query.keywords else SELECT_RELEVANT
-        parameters = (" AND ".join(phrases), first, last, limit, skip)
+        parameters = (expression, first, last, limit, skip)
         return [row[0] for row in self._database.rows(statement.format(table=self._table), parameters)]
 
 
@@ -86,17 +87,17 @@ def drop_fts5(connection: sqlite3.Connection, inbox_id: int) -> None:
     connection.execute(DROP_TABLE.format(table=table_name(inbox_id)))
 
 
-def filter_phrases(query: SearchQuery) -> list[str]:
-    """Return the FTS5 phrases of the sender and recipient filters."""
+def match_expression(query: SearchQuery) -> str | None:
+    """Return what FTS5 is asked: quoted phrases only; empty for everything, None for what can match nothing."""
     wanted = ((FROM_MARK, query.from_addr), (TO_MARK, query.to_addr))
-    return [phrase(person_marks(mark, who)) for mark, who in wanted if who is not None]
+    filters = [_phrase(person_marks(mark, who)) for mark, who in wanted if who is not None]
+    keywords = [_phrase(words(keyword)) for keyword in query.keywords]
+    if query.match == "any" and keywords:
+        known = [keyword for keyword in keywords if keyword]
+        keywords = ["(" + " OR ".join(known) + ")" if known else ""]
+    phrases = filters + keywords
+    return " AND ".join(phrases) if all(phrases) else None
 
 
-def person_marks(mark: str, who: str) -> list[str]:
-    """Return the tokens that find a person: the whole address, or the words of a name, to stand in a row."""
-    return [address_mark(mark, who)] if "@" in who.strip("@ ") else name_marks(mark, who)
-
-
-def phrase(tokens: list[str]) -> str:
-    """Return the quoted FTS5 phrase of `tokens`; empty when there are none, which matches nothing."""
+def _phrase(tokens: list[str]) -> str:
     return '"' + " ".join(tokens) + '"' if tokens else ""

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from datetime import UTC, date, datetime, time
 
 from inbox_env.database import MAX_EMAILS, Database, from_microseconds, to_microseconds
+from inbox_env.errors import CorruptError
 from inbox_env.search.base import SearchHit
 from inbox_env.search.snippet import make_snippet
 
@@ -47,6 +48,9 @@ class MailTable:
         base = self._inbox_id * MAX_EMAILS
         statement = SELECT_HITS.format(marks=", ".join("?" * len(numbers)))
         found = {row[0] - base: row[1:] for row in self._database.rows(statement, [base + n for n in numbers])}
+        if len(found) != len(numbers):
+            next_step = "import the mail again"
+            raise CorruptError(33, "index and mails disagree", where=str(self._database.path), next_step=next_step)
         return tuple(_hit(number, found[number], keywords, snippet_chars) for number in numbers)
 
     def _number(self, statement: str, moment: datetime, otherwise: int) -> int:
