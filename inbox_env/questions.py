@@ -33,7 +33,7 @@ class Question(BaseModel):
     kind: Kind = "single"
     asked_on: date | None = Field(default=None, description="mail dated after this day is invisible")
     inbox_address: str = ""
-    evidence: str = ""
+    evidence: str | None = None
     how_realistic: float | None = None
     split: str = ""
 
