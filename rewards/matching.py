@@ -1,0 +1,76 @@
+"""Does a given answer say one form of the gold answer? By typed values where the form has some, else by words.
+
+Knows nothing of doubt and contradiction: `answers` weighs those.
+"""
+
+from __future__ import annotations
+
+from rewards.compare import satisfies
+from rewards.gold import GoldForm, GoldKey
+from rewards.values import Parsed, parse, singular
+from rewards.wording import GENERIC_NOUNS, TITLES, content, core, is_inside, items, same_person
+
+_BARE = frozenset({"number", "polarity"})  # said in passing about anything: a sentence around them must be on topic
+
+
+def match_form(parsed: Parsed, given: str, form: GoldForm, key: GoldKey) -> bool | None:
+    """Return True when `given` says `form`, False for a namesake of the person asked for, else None."""
+    if form.required:
+        return True if _match_values(parsed, form, key) else None
+    if not form.content:
+        return None
+    said = content(parsed.tokens)
+    if said == form.content or _same_but_for_generic_nouns(said, form.content):
+        return True
+    if key.is_person and len(form.items) == 1 and not set(form.content) & GENERIC_NOUNS:
+        name = tuple(word for word in said if singular(word) not in key.asked)
+        if (verdict := same_person(name, form.content)) is not None:
+            return verdict
+    if len(form.items) > 1 and _same_items(given, form, key):
+        return True
+    return True if is_inside(form.content, said) and _is_on_topic(said, key) else None
+
+
+def _match_values(parsed: Parsed, form: GoldForm, key: GoldKey) -> bool:
+    """Whether every required value has its own value in the given answer, in order where order matters."""
+    free = list(range(len(parsed.values)))
+    taken: dict[str, list[int]] = {}
+    is_bare = False
+    for gold in form.required:
+        fits = (i for i in free if satisfies(parsed.values[i], gold, key.asked, key.known))
+        if (index := next(fits, None)) is None:
+            return False
+        free.remove(index)
+        taken.setdefault(gold.kind, []).append(index)
+        is_bare = is_bare or parsed.values[index].kind in _BARE
+    if form.is_ordered and any(indices != sorted(indices) for indices in taken.values()):
+        return False
+    if is_bare and not _is_on_topic(content(parsed.words), key):
+        return False
+    return form.required_words <= set(parsed.words)
+
+
+def _is_on_topic(said: tuple[str, ...], key: GoldKey) -> bool:
+    """Whether all words beyond the gold answer's own are the question's, titles, or nouns like "room"."""
+    return all(singular(word) in key.known or word in GENERIC_NOUNS or word in TITLES for word in said)
+
+
+def _same_but_for_generic_nouns(said: tuple[str, ...], gold: tuple[str, ...]) -> bool:
+    """ "Watteau" is "Watteau Room", but "Green Room" is not "Green Bank"."""
+    if core(said) != core(gold):
+        return False
+    ours, theirs = set(said) - set(core(said)), set(gold) - set(core(gold))
+    return ours <= theirs or theirs <= ours
+
+
+def _same_items(given: str, form: GoldForm, key: GoldKey) -> bool:
+    """Whether both are lists of the same things in any order; people may be called by their family names."""
+    rest = [core(content(parse(item).tokens)) for item in items(given)]
+    if len(rest) != len(form.items):
+        return False
+    for gold in form.items:
+        same = (i for i, said in enumerate(rest) if said == gold or (key.is_person and same_person(said, gold)))
+        if (index := next(same, None)) is None:
+            return False
+        del rest[index]
+    return True
