@@ -47,6 +47,7 @@ class Email:
     folders: tuple[str, ...] = ()
     attachments: tuple[Attachment, ...] = ()
     defects: tuple[str, ...] = ()
+    aliases: tuple[str, ...] = ()  # Message-IDs of the copies that were folded into this mail
 
     @property
     def recipients(self) -> tuple[Address, ...]:

@@ -1,0 +1,47 @@
+"""Guesses whose mailbox it is from who sent what lies in the sent folders and who received the rest."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+
+from inbox_env.emails import Address, Email
+
+_SENT = re.compile(r"\b_?sent|gesendet|envoy|enviad|inviat|verzonden|отправленн|送信", re.IGNORECASE)
+
+
+class OwnerGuess:
+    """Counts addresses mail by mail; drafts and copies count too."""
+
+    def __init__(self) -> None:
+        self._sent: Counter[str] = Counter()
+        self._received: Counter[str] = Counter()
+        self._names: dict[str, Counter[str]] = {}
+
+    def add(self, email: Email) -> None:
+        """Count one mail."""
+        if any(_SENT.search(folder) for folder in email.folders):
+            self._sent[email.sender.email] += 1
+            self._name(email.sender)
+            return
+        self._received.update({address.email for address in email.recipients})
+        for address in email.recipients:
+            self._name(address)
+
+    def best(self) -> Address:
+        """Return who received most of those who sent from here (an assistant may send more); empty if unknown.
+
+        Without a sent folder: who received most.
+        """
+        for counter in (self._sent, self._received):
+            counter.pop("", None)
+        if not self._sent and not self._received:
+            return Address("", "")
+        candidates = self._sent or self._received
+        email = max(candidates, key=lambda address: (self._received[address], self._sent[address], address))
+        names = self._names.get(email, Counter())
+        return Address(max(names, key=lambda name: (names[name], name), default=""), email)
+
+    def _name(self, address: Address) -> None:
+        if address.name and address.email:
+            self._names.setdefault(address.email, Counter())[address.name] += 1
