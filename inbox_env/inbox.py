@@ -11,7 +11,7 @@ from pathlib import Path
 from inbox_env.emails import Address
 from inbox_env.search.base import SearchIndex, SearchQuery, SearchResult
 from inbox_env.search.fts5 import Fts5Index
-from inbox_env.store import EmailStore, StoredEmail
+from inbox_env.store import EmailStore, InboxInfo, StoredEmail, whoosh_directory
 
 
 class Inbox:
@@ -23,7 +23,7 @@ class Inbox:
         self.owner: Address = info.owner
         self.num_emails = info.num_emails
         self._store = store
-        self._index: SearchIndex = Fts5Index(store.database, info.id)
+        self._index = _open_index(store, info)
 
     @classmethod
     def open(cls, mailbox: Path, name: str) -> Inbox:
@@ -43,3 +43,11 @@ class Inbox:
     def close(self) -> None:
         """Close the file for all threads."""
         self._store.close()
+
+
+def _open_index(store: EmailStore, info: InboxInfo) -> SearchIndex:
+    if info.index == "fts5":
+        return Fts5Index(store.database, info.id)
+    from inbox_env.search.whoosh import WhooshIndex  # slow to import and seldom used
+
+    return WhooshIndex(store.database, info.id, whoosh_directory(store.database.path, info.name))

@@ -33,6 +33,7 @@ from inbox_env.email_rows import MAIL_COLUMNS, clean, from_row, to_row
 from inbox_env.emails import Address, Email
 from inbox_env.errors import CorruptError, ResourceError, UsageError
 from inbox_env.search.fts5 import build_fts5, drop_fts5
+from inbox_env.search.mails import SELECT_MESSAGE_IDS, fingerprint
 
 IndexKind = Literal["fts5", "whoosh"]
 
@@ -190,12 +191,16 @@ def _index(connection: sqlite3.Connection, path: Path, inbox: str, inbox_id: int
         from inbox_env.search.whoosh import build_whoosh  # slow to import and seldom used
 
         drop_fts5(connection, inbox_id)
-        build_whoosh(directory, _written(connection, inbox_id))
+        message_ids = (row[0] for row in connection.execute(SELECT_MESSAGE_IDS, (inbox_id,)))
+        newest_first = (email for _, email in _written(connection, inbox_id, "DESC"))
+        build_whoosh(directory, newest_first, fingerprint(message_ids))
 
 
-def _written(connection: sqlite3.Connection, inbox_id: int) -> Iterator[tuple[int, Email]]:
+def _written(
+    connection: sqlite3.Connection, inbox_id: int, direction: Literal["ASC", "DESC"] = "ASC"
+) -> Iterator[tuple[int, Email]]:
     base = inbox_id * MAX_EMAILS
-    for row in connection.execute(SELECT_CHUNK, (base + 1, base + MAX_EMAILS - 1)):
+    for row in connection.execute(f"{SELECT_CHUNK} {direction}", (base + 1, base + MAX_EMAILS - 1)):
         stored = _to_stored(row, inbox_id)
         yield stored.number, stored.email
 

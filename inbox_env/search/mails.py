@@ -5,8 +5,9 @@ Knows nothing of full-text indexes.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, date, datetime, time
+from hashlib import sha256
 
 from inbox_env.database import MAX_EMAILS, Database, from_microseconds, to_microseconds
 from inbox_env.errors import CorruptError
@@ -16,6 +17,7 @@ from inbox_env.search.snippet import make_snippet
 SELECT_SIZE = "SELECT num_emails, num_undated FROM inboxes WHERE id = ?"
 FIRST_SINCE = "SELECT id FROM mails WHERE inbox_id = ? AND sent_us >= ? ORDER BY sent_us, id LIMIT 1"
 LAST_UNTIL = "SELECT id FROM mails WHERE inbox_id = ? AND sent_us <= ? ORDER BY sent_us DESC, id DESC LIMIT 1"
+SELECT_MESSAGE_IDS = "SELECT message_id FROM mails WHERE inbox_id = ? ORDER BY message_id"
 SELECT_HITS = """SELECT id, message_id, sent_us, sender_name, sender_email, subject, body
     FROM mails WHERE id IN ({marks})"""
 
@@ -26,7 +28,7 @@ class MailTable:
     def __init__(self, database: Database, inbox_id: int) -> None:
         self._database = database
         self._inbox_id = inbox_id
-        self._num_emails, self._num_undated = database.rows(SELECT_SIZE, (inbox_id,))[0]
+        self.num_emails, self._num_undated = database.rows(SELECT_SIZE, (inbox_id,))[0]
 
     def visible_range(self, after: date | None, before: date | None, as_of: datetime | None) -> tuple[int, int]:
         """Return the first and last number that may be seen, both inclusive; first > last when there is none.
@@ -34,11 +36,11 @@ class MailTable:
         Undated mails have the lowest numbers and are seen only without any bound.
         """
         if after is None and before is None and as_of is None:
-            return 1, self._num_emails
+            return 1, self.num_emails
         ends = [moment for moment in (as_of, _end(before)) if moment is not None]
-        first, last = self._num_undated + 1, self._num_emails
+        first, last = self._num_undated + 1, self.num_emails
         if after is not None:
-            first = self._number(FIRST_SINCE, datetime.combine(after, time.min, UTC), self._num_emails + 1)
+            first = self._number(FIRST_SINCE, datetime.combine(after, time.min, UTC), self.num_emails + 1)
         if ends:
             last = self._number(LAST_UNTIL, min(ends), 0)
         return first, last
@@ -53,9 +55,21 @@ class MailTable:
             raise CorruptError(33, "index and mails disagree", where=str(self._database.path), next_step=next_step)
         return tuple(_hit(number, found[number], keywords, snippet_chars) for number in numbers)
 
+    def fingerprint(self) -> str:
+        """Return a hash of which mails these are."""
+        return fingerprint(row[0] for row in self._database.rows(SELECT_MESSAGE_IDS, (self._inbox_id,)))
+
     def _number(self, statement: str, moment: datetime, otherwise: int) -> int:
         rows = self._database.rows(statement, (self._inbox_id, to_microseconds(moment)))
         return rows[0][0] - self._inbox_id * MAX_EMAILS if rows else otherwise
+
+
+def fingerprint(message_ids: Iterable[str]) -> str:
+    """Return the hex SHA-256 of the Message-IDs of an inbox, as `SELECT_MESSAGE_IDS` gives them."""
+    digest = sha256()
+    for message_id in message_ids:
+        digest.update(message_id.encode() + b"\x00")
+    return digest.hexdigest()
 
 
 def _end(day: date | None) -> datetime | None:
