@@ -18,6 +18,7 @@ _FROM_LINE = re.compile(
     rb"|(?P<day2>\d{1,2}) (?P<month2>[A-Z][a-z]{2})(?: (?P<year2>\d{4}))?) +"
     rb"(?P<time>\d{1,2}:\d\d(?::\d\d)?)(?P<rest>[^\n]{0,60})"
 )
+_THUNDERBIRD_LINE = re.compile(rb"From -[ \t]*\r?(?:\n|\Z)")
 _YEAR = re.compile(rb"\b(?:19|20)\d\d\b")
 _ZONE = re.compile(rb"[+-]\d{4}\b|\b[A-Z]{3,4}\b")
 
@@ -58,9 +59,14 @@ def from_line_date(line: bytes) -> datetime | None:
 
 
 def is_from_line(line: bytes) -> bool:
-    """Whether the line has the shape of an mbox separator: "From ", someone, a weekday, a time and a year."""
+    """Whether the line has the shape of an mbox separator: "From ", someone, a weekday, a time and a year.
+
+    Thunderbird's dateless "From -" is one as well.
+    """
     match = _FROM_LINE.match(line)
-    return match is not None and bool(match["year2"] or _YEAR.search(match["rest"]))
+    if match is None:
+        return _THUNDERBIRD_LINE.match(line) is not None
+    return bool(match["year2"] or _YEAR.search(match["rest"]))
 
 
 def _first(pattern: re.Pattern[bytes], text: bytes) -> bytes:
