@@ -1,0 +1,139 @@
+"""The demonstrator: a searcher that is mediocre on purpose, and the oracle that shows the ceiling.
+
+The demonstrator does everything that a good agent does, but chooses badly most of the time: too many words, the
+first hit, an early "I don't know", a guess. Imitating it teaches the moves; only reward teaches the choices.
+Both are told the gold answers, which their scripts use for reading and (sometimes) for recognising a hit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from random import Random
+
+from agent.policies.question_words import content_words, proper_names
+from agent.policies.readers import guess_answer
+from agent.policies.scripted import (
+    Gold,
+    Script,
+    ScriptedPolicy,
+    SubScript,
+    answer,
+    hit_numbers,
+    perfect_reader,
+    read,
+    search,
+)
+from inbox_env.actions import Opening
+from inbox_env.questions import Question
+
+NameMail = Callable[[Question, str], int | str]
+MAX_SEARCHES = 4
+MAX_READS = 3
+
+
+def demonstrator(gold: Gold, seed: int = 0) -> ScriptedPolicy:
+    """Return the mediocre policy that the warm start imitates."""
+
+    def script(opening: Opening, random: Random) -> Script:
+        return _Demonstration(gold[opening.question_id], random).play()
+
+    return ScriptedPolicy("demonstrator", script, perfect_reader(gold), seed)
+
+
+def oracle(gold: Gold, name_mail: NameMail | None = None) -> ScriptedPolicy:
+    """Return the policy that opens the gold mails straight away: the ceiling of the environment.
+
+    It names mails by Message-ID, or as `name_mail` does (by the short id that a searcher would have seen).
+    """
+
+    def script(opening: Opening, _: Random) -> Script:
+        question = gold[opening.question_id]
+        for message_id in question.message_ids:
+            yield read(name_mail(question, message_id) if name_mail else message_id)
+        if question.answer is None:
+            yield answer(None)
+        yield None
+
+    return ScriptedPolicy("oracle", script, perfect_reader(gold))
+
+
+class _Demonstration:
+    """One demonstration: what was tried, opened and found so far."""
+
+    def __init__(self, question: Question, random: Random) -> None:
+        self._question, self._random = question, random
+        self._names = [part for name in proper_names(question.question) for part in _name_forms(name)]
+        self._words = content_words(question.question)
+        self._listed: dict[int, str] = {}
+        self._gold_opened: list[int] = []
+        self._opened: set[int] = set()
+
+    def play(self) -> Script:
+        """Search, look, read and answer, with a bad choice at every other step."""
+        for _ in range(MAX_SEARCHES):
+            observation = yield search(*self._keywords())
+            numbers = hit_numbers(observation)
+            if not numbers:
+                if self._chance(0.25):
+                    break
+                continue
+            self._listed.update(zip(numbers, observation.results[0].listed, strict=True))
+            wants_more = yield from self._read_hits(numbers)
+            if not wants_more:
+                break
+        yield answer(None)
+
+    def _read_hits(self, numbers: Sequence[int]) -> SubScript:
+        """Open mails of one hit list; returns whether to search again."""
+        for _ in range(MAX_READS):
+            number = self._choose(numbers)
+            if number is None:
+                return True
+            observation = yield read(number)
+            self._opened.add(number)
+            if self._is_gold(number):
+                self._gold_opened.append(number)
+                if len(self._gold_opened) == len(self._question.message_ids):
+                    yield answer(self._question.answer, self._gold_opened)
+                continue
+            draw = self._random.random()
+            if draw < 0.40:
+                guess = guess_answer(observation.results[0].content)
+                yield answer(guess, [number] if guess else [])
+            if draw < 0.50:
+                return False
+            if draw < 0.80:
+                return True
+        return True
+
+    def _keywords(self) -> list[str]:
+        draw = self._random.random()
+        if draw < 0.30 and self._names:
+            return [self._random.choice(self._names)]
+        if draw < 0.50 and len(self._names) > 1:
+            return self._random.sample(self._names, 2)
+        if draw < 0.70 and self._names:
+            return [self._random.choice(self._names), self._random.choice(self._words)]
+        return self._random.sample(self._words, min(len(self._words), self._random.choice((1, 2, 3))))
+
+    def _choose(self, numbers: Sequence[int]) -> int | None:
+        fresh = [number for number in numbers if number not in self._opened]
+        if not fresh:
+            return None
+        gold = [number for number in fresh if self._is_gold(number)]
+        if gold and self._chance(0.5):
+            return gold[0]
+        if not gold and self._chance(0.3):
+            return None
+        return fresh[0] if self._chance(0.7) else self._random.choice(fresh)
+
+    def _is_gold(self, number: int) -> bool:
+        return self._listed.get(number) in self._question.message_ids
+
+    def _chance(self, probability: float) -> bool:
+        return self._random.random() < probability
+
+
+def _name_forms(name: str) -> list[str]:
+    """Return a name as a searcher may type it: whole, or its last word."""
+    return [name] if " " not in name else [name, name.split()[-1]]

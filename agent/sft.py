@@ -1,0 +1,112 @@
+"""Supervised warm start: demonstrations as token traces, drills, and one optimiser step on them.
+
+Pure imitation: it teaches the moves of a demonstrator, and is bounded by it. Knows nothing of rewards.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from random import Random
+
+import torch
+from torch import nn
+from torch.optim import Optimizer
+from transformers import PreTrainedModel
+
+from agent.chat_format import ChatFormat
+from agent.grpo.logprobs import action_logprobs
+from agent.grpo.loss import sft_loss
+from agent.grpo.packing import pack
+from agent.grpo.samples import TrainingSample
+from agent.policy import Policy, TokenTrace
+from agent.prompts import system_prompt
+from agent.rollout import rollout
+from inbox_env.actions import Action, InvalidToolCall, ToolCall
+from inbox_env.env import InboxEnv
+from inbox_env.trajectory import Trajectory
+
+
+@dataclass(frozen=True, slots=True)
+class Imitation:
+    """What one supervised step did: mean negative log-likelihood (nats a token), gradient norm, token counts."""
+
+    loss: float
+    grad_norm: float
+    num_tokens: int
+    num_actions: int
+
+
+async def demonstrate(policy: Policy, env: InboxEnv, chat: ChatFormat, prompt: str) -> TokenTrace:
+    """Return the trace of one scripted episode, its actions marked as sampled (with logprob 0)."""
+    opening = env.opening()
+    played = await rollout(policy, env)
+    start = chat.prompt_ids(system_prompt(prompt, opening), opening.question)
+    return trace_of(played.trajectory, start, chat)
+
+
+def trace_of(trajectory: Trajectory, prompt_ids: list[int], chat: ChatFormat, *, last_only: bool = False) -> TokenTrace:
+    """Return the tokens of a text trajectory; `last_only` marks only the last action as something to learn."""
+    trace = TokenTrace()
+    trace.extend(prompt_ids)
+    turns = [turn for turn in trajectory.turns if all(result.arguments is not None for result in turn.results)]
+    for number, turn in enumerate(turns, 1):
+        ids = chat.action_ids(_action(turn.results))
+        is_learnt = not last_only or number == len(turns)
+        trace.extend(ids, [0.0] * len(ids) if is_learnt else None)
+        if number < len(turns):
+            trace.extend(chat.observation_ids([result.content for result in turn.results]))
+    return trace
+
+
+def repeat_drill(random: Random, vocab_size: int, first_id: int, length: int) -> TokenTrace:
+    """Return a random block repeated up to `length` tokens, of which all but the first block are to be learnt.
+
+    Random tokens leave nothing to learn but copying; ids below `first_id` (control tokens) do not occur.
+    """
+    block = [random.randrange(first_id, vocab_size) for _ in range(random.randint(4, length // 2))]
+    ids = (block * (length // len(block) + 1))[:length]
+    trace = TokenTrace()
+    trace.extend(ids[: len(block)])
+    trace.extend(ids[len(block) :], [0.0] * (length - len(block)))
+    return trace
+
+
+def imitate(
+    model: PreTrainedModel,
+    optimizer: Optimizer,
+    traces: Sequence[TokenTrace],
+    *,
+    max_tokens: int = 8192,
+    grad_clip: float = 1.0,
+) -> Imitation:
+    """Take one optimiser step towards `traces`; the model was prepared by `enable_segment_attention`."""
+    samples = [TrainingSample.from_trace(trace, advantage=0.0) for trace in traces]
+    num_actions = sum(sample.num_actions for sample in samples)
+    total, num_tokens = 0.0, 0
+    optimizer.zero_grad(set_to_none=True)
+    for batch in pack(samples, max_tokens):
+        device_batch = batch.to(model.device)
+        logprobs, _ = action_logprobs(model, device_batch)
+        loss = sft_loss(logprobs, num_actions)
+        torch.autograd.backward(loss)
+        total += float(loss.detach())
+        num_tokens += batch.num_tokens
+    norm = float(nn.utils.clip_grad_norm_(model.parameters(), grad_clip))
+    optimizer.step()
+    return Imitation(total, norm, num_tokens, num_actions)
+
+
+def fill(traces: Iterator[TokenTrace], num_tokens: int) -> list[TokenTrace]:
+    """Return traces from the stream until they hold `num_tokens` tokens."""
+    batch: list[TokenTrace] = []
+    held = 0
+    while held < num_tokens:
+        batch.append(next(traces))
+        held += len(batch[-1].token_ids)
+    return batch
+
+
+def _action(results: Sequence) -> Action:  # type: ignore[type-arg]
+    calls: list[ToolCall | InvalidToolCall] = [ToolCall(result.name, result.arguments) for result in results]
+    return Action(tuple(calls))

@@ -1,0 +1,95 @@
+"""What the laptop model is trained on before any reward: drills, reading lessons and demonstrations, step by step.
+
+Each step's traces follow from the seed and the step's number alone, so that a resumed run sees what an undisturbed
+one would. Uses training inboxes only.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, Mapping, Sequence
+from random import Random
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from agent.chat_format import ChatFormat
+from agent.policies.demonstrator import demonstrator, oracle
+from agent.policy import TokenTrace
+from agent.prompts import system_prompt
+from agent.rollout import rollout
+from agent.sft import demonstrate, fill, repeat_drill, trace_of
+from inbox_env.env import EnvLimits, InboxEnv
+from inbox_env.inbox import Inbox
+from inbox_env.questions import Question
+
+
+class WarmStartMix(BaseModel):
+    """How a warm-start step is made up."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    drill_steps: int = Field(default=400, ge=0)
+    """First steps that are copy drills only."""
+    drill_share: float = Field(default=0.05, ge=0, le=1)
+    """Share of drills afterwards."""
+    reading_share: float = Field(default=0.25, ge=0, le=1)
+    """Share of lessons that show the gold mail and ask for its answer: reading without the search."""
+    step_tokens: int = Field(default=2048, ge=256)
+    """Tokens of one step."""
+    drill_length: int = Field(default=96, ge=16)
+    """Tokens of one drill."""
+
+
+class WarmStart:
+    """Makes the traces of any step."""
+
+    def __init__(
+        self,
+        chat: ChatFormat,
+        vocab_size: int,
+        inboxes: Mapping[str, Inbox],
+        questions: Sequence[Question],
+        limits: EnvLimits,
+        *,
+        prompt: str,
+        mix: WarmStartMix,
+        seed: int,
+    ) -> None:
+        self._chat, self._vocab_size, self._prompt, self._mix, self._seed = chat, vocab_size, prompt, mix, seed
+        self._inboxes, self._questions, self._limits = inboxes, questions, limits
+        self._gold = {question.id: question for question in questions}
+        self._oracle = oracle(self._gold, self._number_of)
+
+    def step(self, number: int) -> list[TokenTrace]:
+        """Return the traces of step `number` (from 1)."""
+        return fill(self._stream(Random(f"{self._seed}:{number}"), number), self._mix.step_tokens)
+
+    def _stream(self, random: Random, number: int) -> Iterator[TokenTrace]:
+        policy = demonstrator(self._gold, seed=random.getrandbits(32))
+        while True:
+            draw = random.random()
+            if number <= self._mix.drill_steps or draw < self._mix.drill_share:
+                yield repeat_drill(random, self._vocab_size, 16, self._mix.drill_length)
+            elif draw < self._mix.drill_share + self._mix.reading_share:
+                yield asyncio.run(self._read(random))
+            else:
+                yield asyncio.run(
+                    demonstrate(policy, self._env(random.choice(self._questions)), self._chat, self._prompt)
+                )
+
+    async def _read(self, random: Random) -> TokenTrace:
+        question = random.choice(self._questions)
+        while not question.answerable:
+            question = random.choice(self._questions)
+        env = self._env(question)
+        opening = env.opening()
+        played = await rollout(self._oracle, env)
+        start = self._chat.prompt_ids(system_prompt(self._prompt, opening), opening.question)
+        return trace_of(played.trajectory, start, self._chat, last_only=True)
+
+    def _env(self, question: Question) -> InboxEnv:
+        return InboxEnv(self._inboxes[question.inbox], question, self._limits)
+
+    def _number_of(self, question: Question, message_id: str) -> int | str:
+        mail = self._inboxes[question.inbox].read(message_id, as_of=None)
+        return message_id if mail is None else mail.number

@@ -1,0 +1,61 @@
+"""Invented inboxes as a mailbox file with its questions: made once per recipe, then reused from a cache folder."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from hashlib import sha256
+from pathlib import Path
+
+from inbox_env.questions import Question, read_questions, write_questions
+from inbox_env.store import build_inbox
+from inbox_env.synthetic.generate import SyntheticInbox, generate_inbox
+from inbox_env.synthetic.names import Split
+
+_FORMAT = 1  # raise when the generator's text changes, so that cached mailboxes are made anew
+
+
+@dataclass(frozen=True, slots=True)
+class SyntheticRecipe:
+    """Which inboxes: seeds `first_seed` .. `first_seed + num_inboxes - 1` of one split."""
+
+    split: Split
+    num_inboxes: int
+    num_emails: int = 800
+    num_questions: int = 400
+    first_seed: int = 1
+
+    def inboxes(self) -> Iterator[SyntheticInbox]:
+        """Yield the inboxes, one at a time."""
+        for seed in range(self.first_seed, self.first_seed + self.num_inboxes):
+            yield generate_inbox(self.split, seed, num_emails=self.num_emails, num_questions=self.num_questions)
+
+
+def ensure_mailbox(recipe: SyntheticRecipe, cache: Path) -> tuple[Path, list[Question]]:
+    """Return the mailbox file of `recipe` and its questions, making both when the cache has none.
+
+    Built beside and renamed, so that an interrupted call leaves no half mailbox behind.
+    """
+    key = sha256(json.dumps([_FORMAT, asdict(recipe)], sort_keys=True).encode()).hexdigest()[:12]
+    mailbox, questions = cache / f"{recipe.split}-{key}.db", cache / f"{recipe.split}-{key}.jsonl"
+    if not (mailbox.is_file() and questions.is_file()):
+        cache.mkdir(parents=True, exist_ok=True)
+        _build(recipe, mailbox, questions)
+    return mailbox, read_questions(questions)
+
+
+def _build(recipe: SyntheticRecipe, mailbox: Path, questions: Path) -> None:
+    partial = mailbox.with_suffix(f".{os.getpid()}.partial")
+    asked: list[Question] = []
+    try:
+        for inbox in recipe.inboxes():
+            build_inbox(partial, inbox.name, inbox.emails, owner=inbox.owner)
+            asked += inbox.questions
+        write_questions(partial.with_suffix(".jsonl"), asked)
+        partial.with_suffix(".jsonl").replace(questions)
+        partial.replace(mailbox)
+    finally:
+        for leftover in mailbox.parent.glob(f"{partial.name}*"):
+            leftover.unlink()

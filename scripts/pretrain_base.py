@@ -1,0 +1,116 @@
+"""Train the laptop base model from scratch: tokenizer, copy drills, warm start on demonstrations.
+
+Resumable: the same command goes on from the newest checkpoint. Uses invented mail of the training split only
+(and of the vocabulary split for the tokenizer).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+from inbox_env.env import EnvLimits
+from inbox_env.inbox import Inbox
+from inbox_env.rendering import ResultStyle
+from inbox_env.synthetic import generate_inbox
+from inbox_env.synthetic.mailbox import SyntheticRecipe, ensure_mailbox
+
+LAPTOP_LIMITS = EnvLimits(max_turns=8, style=ResultStyle(hits_per_page=5, snippet_chars=0, show_addresses=False))
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    parser.add_argument("--out", type=Path, default=Path("data/base"), help="folder of the finished model")
+    parser.add_argument("--run", type=Path, default=Path("data/runs/pretrain"), help="folder of checkpoints and curve")
+    parser.add_argument("--steps", type=int, default=9000, help="optimiser steps in all")
+    parser.add_argument("--seed", type=int, default=1, help="seed of weights and data")
+    parser.add_argument("--learning-rate", type=float, default=2e-3, help="highest learning rate")
+    parser.add_argument("--inboxes", type=int, default=60, help="number of training inboxes")
+    parser.add_argument("--questions", type=int, default=3000, help="questions of each inbox")
+    parser.add_argument("--hidden", type=int, default=128, help="width of the model")
+    parser.add_argument("--layers", type=int, default=4, help="layers of the model")
+    parser.add_argument("--vocab", type=int, default=4096, help="size of the vocabulary")
+    parser.add_argument("--threads", type=int, default=1, help="CPU threads")
+    parser.add_argument("--checkpoint-every", type=int, default=300, help="steps between checkpoints")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Train or go on training; write the model folder at the end."""
+    import torch
+
+    from agent.base_model import make_base_model
+    from agent.chat_format import ChatFormat
+    from agent.grpo.checkpoint import latest_checkpoint, load_checkpoint
+    from agent.segment_attention import enable_segment_attention
+
+    torch.set_num_threads(args.threads)
+    chat = ChatFormat(_tokenizer(args))
+    model = make_base_model(args.vocab, hidden=args.hidden, layers=args.layers, seed=args.seed)
+    enable_segment_attention(model)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=args.learning_rate, betas=(0.9, 0.95), weight_decay=0.01)
+    state: dict[str, Any] = {"step": 0, "tokens": 0, "seconds": 0.0}
+    if newest := latest_checkpoint(args.run):
+        state = load_checkpoint(newest, model, optimizer)
+        print(f"resuming from {newest.name}")
+    _train(args, model, optimizer, _warm_start(args, chat), state)
+    _publish(args, model, chat, state)
+    return 0
+
+
+def _tokenizer(args: argparse.Namespace) -> Any:
+    from agent.base_tokenizer import train_tokenizer
+
+    inboxes = [generate_inbox("vocabulary", seed) for seed in range(1, 9)]
+    mails = [f"From: {mail.sender.name}\n{mail.subject}\n\n{mail.body}" for box in inboxes for mail in box.emails]
+    questions = [question.question for box in inboxes for question in box.questions]
+    numbers = [" ".join(str(number) for number in range(1000))] * 20
+    return train_tokenizer(mails + questions + numbers, args.vocab)
+
+
+def _warm_start(args: argparse.Namespace, chat: Any) -> Any:
+    from agent.warm_start import WarmStart, WarmStartMix
+
+    recipe = SyntheticRecipe("train", args.inboxes, num_questions=args.questions)
+    mailbox, questions = ensure_mailbox(recipe, Path("data/cache"))
+    inboxes = {name: Inbox.open(mailbox, name) for name in {question.inbox for question in questions}}
+    mix = WarmStartMix()
+    return WarmStart(chat, args.vocab, inboxes, questions, LAPTOP_LIMITS, prompt="laptop", mix=mix, seed=args.seed)
+
+
+def _train(args: argparse.Namespace, model: Any, optimizer: Any, lessons: Any, state: dict[str, Any]) -> None:
+    from agent.grpo.checkpoint import save_checkpoint
+    from agent.sft import imitate
+
+    args.run.mkdir(parents=True, exist_ok=True)
+    curve = (args.run / "curve.jsonl").open("a", encoding="utf-8")
+    for step in range(state["step"] + 1, args.steps + 1):
+        started = time.monotonic()
+        for group in optimizer.param_groups:
+            group["lr"] = learning_rate(step, args.steps, args.learning_rate)
+        done = imitate(model, optimizer, lessons.step(step))
+        state["step"], state["tokens"] = step, state["tokens"] + done.num_tokens
+        state["seconds"] += time.monotonic() - started
+        if step % 10 == 0:
+            row = {"step": step, "tokens": state["tokens"], "seconds": round(state["seconds"], 1), "loss": done.loss}
+            curve.write(json.dumps(row) + "\n")
+            curve.flush()
+        if step % args.checkpoint_every == 0 or step == args.steps:
+            save_checkpoint(args.run, step, model, optimizer, {k: v for k, v in state.items() if k != "step"})
+
+
+def learning_rate(step: int, steps: int, highest: float, warm_up: int = 50) -> float:
+    """Return the rate at `step`: linear up, constant, and over the last quarter linear down to a twentieth."""
+    if step <= warm_up:
+        return highest * step / warm_up
+    left = (steps - step) / max(1, steps // 4)
+    return highest * (0.05 + 0.95 * min(1.0, left))
+
+
+def _publish(args: argparse.Namespace, model: Any, chat: Any, state: dict[str, Any]) -> None:
+    model.set_attn_implementation("sdpa")
+    model.save_pretrained(args.out)
+    chat.save(args.out)
+    print(f"{args.out}: {state['tokens']:,} tokens, {state['seconds']:.0f} s")
