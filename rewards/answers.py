@@ -53,7 +53,8 @@ def _decide(given: str, answer: str, accepted: tuple[str, ...], question: str, y
         return False
     if True in verdicts:
         form = key.forms[verdicts.index(True)]
-        is_clear = not (_is_doubtful(parsed, key) or _says_more(parsed, (*key.values, *form.parsed.values), year))
+        bare = (value for value in form.parsed.values if value.kind == "number")
+        is_clear = not (_is_doubtful(parsed, key) or _says_more(parsed, (*key.values, *bare), year))
         return True if is_clear else None
     return False if False in verdicts else None
 

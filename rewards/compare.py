@@ -41,6 +41,8 @@ def is_comparable(given: Value, gold: Value) -> bool:
     if given.kind == "number" == gold.kind:
         units = {given.unit, gold.unit}
         return len(units) == 1 or "" in units or units <= MEASURES
+    if given.kind == "code" and gold.kind == "number":
+        return given.unit.isdigit()  # "0042" is another number than 42
     return given.kind == gold.kind or {given.kind, gold.kind} == {"date", "ordinal"}
 
 
@@ -49,7 +51,11 @@ def is_compatible(given: Value, gold: Value) -> bool:
     if "ordinal" in (given.kind, gold.kind):
         return given.key[2 if given.kind == "date" else 0] in (0, gold.key[2 if gold.kind == "date" else 0])
     if gold.kind == "number":
-        return given.key == gold.key and not (given.unit != gold.unit and {given.unit, gold.unit} <= MEASURES)
+        return (
+            given.kind == "number"
+            and given.key == gold.key
+            and not (given.unit != gold.unit and {given.unit, gold.unit} <= MEASURES)
+        )
     if gold.kind == "date":
         return _dates_agree(given, gold) or (given.key[3] == 1 and _dates_agree(swapped(given), gold))
     if gold.kind == "time":
@@ -81,7 +87,10 @@ def swapped(value: Value) -> Value:
 def weekday_of(value: Value) -> str:
     """Return the weekday of a full date, otherwise ""."""
     year, month, day = map(int, value.key[:3])
-    return WEEKDAYS[date(year, month, day).weekday()] if year and day else ""
+    try:
+        return WEEKDAYS[date(year, month, day).weekday()]
+    except ValueError:
+        return ""
 
 
 def _satisfies_across(given: Value, gold: Value, asked: Set[str], known: Set[str]) -> bool:
@@ -117,6 +126,19 @@ def _is_hour(more: Value, less: Value) -> bool:
 
 
 def _same_phone(one: str, other: str) -> bool:
-    """Equal digits, whether or not a country code or a trunk zero stands before them."""
-    short, long = sorted((one.lstrip("0"), other.lstrip("0")), key=len)
-    return short == long or (len(short) >= FULL_PHONE_DIGITS and long.endswith(short))
+    """Equal digits, but for a country code in one and a trunk zero (or in America a 1) in the other."""
+    one, other = sorted((_without_american_code(one), _without_american_code(other)))  # "+" sorts first
+    if one == other:
+        return True
+    local = other.removeprefix("0")
+    return (
+        one[0] == "+" != other[0]
+        and len(local) >= FULL_PHONE_DIGITS
+        and 2 <= len(one) - len(local) <= 4
+        and (one.endswith(local))
+    )
+
+
+def _without_american_code(phone: str) -> str:
+    digits = phone.removeprefix("+")
+    return digits[1:] if len(digits) == 11 and digits[0] == "1" else phone

@@ -6,6 +6,7 @@ Knows nothing of given answers.
 from __future__ import annotations
 
 import re
+from collections.abc import Set
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -57,7 +58,8 @@ class GoldKey:
 def make_key(answer: str, accepted: tuple[str, ...], question: str) -> GoldKey:
     """Return the gold answer and its accepted forms taken apart, with the question's words as context."""
     asked = frozenset(singular(word) for word in parse(question).words)
-    forms = tuple(_form(text, asked) for text in (answer, *accepted))
+    full = {value.kind for value in parse(answer).values} - _OPTIONAL
+    forms = tuple(_form(text, asked, full) for text in (answer, *accepted))
     values = list(dict.fromkeys(value for form in forms for value in form.parsed.values))
     fullest = tuple(value for value in values if not any(refines(other, value) for other in values))
     words = frozenset(word for form in forms for word in form.parsed.words)
@@ -91,12 +93,13 @@ def squeeze_code(text: str) -> str:
     return _INNER.sub("", folded) if has_both else ""
 
 
-def _form(text: str, asked: frozenset[str]) -> GoldForm:
+def _form(text: str, asked: frozenset[str], full: Set[str]) -> GoldForm:
+    """Words of the question need not be repeated, unless they stand for a value of the `full` answer ("Christmas")."""
     parsed = parse(text)
     required = tuple(value for value in parsed.values if value.kind not in _OPTIONAL)
     said = content(parsed.words)
     units = {value.unit for value in parsed.values}
-    needless = asked | units | GENERIC_NOUNS | TITLES
+    needless = units | GENERIC_NOUNS | TITLES | (asked if full <= {value.kind for value in required} else set())
     has_polarity = any(value.kind == "polarity" for value in required)
     return GoldForm(
         parsed=parsed,

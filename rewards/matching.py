@@ -43,9 +43,11 @@ def _match_values(parsed: Parsed, form: GoldForm, key: GoldKey) -> bool:
         free.remove(index)
         taken.setdefault(gold.kind, []).append(index)
         is_bare = is_bare or parsed.values[index].kind in _BARE
+        if parsed.values[index].kind != gold.kind and gold.kind != "ordinal" and len(parsed.values) > 1:
+            return False  # "4820" may stand for $4,820 only when it is all that is said
     if form.is_ordered and any(indices != sorted(indices) for indices in taken.values()):
         return False
-    if is_bare and not _is_on_topic(content(parsed.words), key):
+    if is_bare and not {singular(word) for word in content(parsed.words)} <= key.known:
         return False
     return form.required_words <= set(parsed.words)
 

@@ -21,6 +21,8 @@ MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", 
 WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 MAX_NUMBER_DIGITS = 12  # longer runs of digits are identifiers
 DAY_MINUTES = 24 * 60
+NO_DAY = -1  # a year or day of zeros: said, and like no other
+NO_TIME = 10_000  # added to what only looks like a time of day ("34:20"): it equals no gold time
 
 
 class Value(NamedTuple):
@@ -157,7 +159,9 @@ def _code(match: re.Match[str]) -> list[Value]:
 
 
 def _phone(match: re.Match[str]) -> list[Value]:
-    return [Value("phone", unit=re.sub(r"\D", "", match.group()))]
+    digits = re.sub(r"\D", "", match.group())
+    is_international = match.group()[0] == "+" or digits.startswith("00")
+    return [Value("phone", unit=f"+{digits.lstrip('0')}" if is_international else digits)]
 
 
 def _email(match: re.Match[str]) -> list[Value]:
@@ -165,12 +169,14 @@ def _email(match: re.Match[str]) -> list[Value]:
 
 
 def _dates(year: int, month: int, days: list[int]) -> list[Value]:
-    return [Value("date", (year, month, day, 0)) for day in days if _is_day(year, month, day)]
+    return [
+        Value("date", (year, month, day or NO_DAY, 0)) for day in days
+    ]  # an impossible day stays: it equals no gold date
 
 
 def _is_day(year: int, month: int, day: int) -> bool:
     try:
-        date(year or 2000, month, day)
+        date(year if year > 0 else 2000, month, day)
     except ValueError:
         return False
     return True
@@ -178,7 +184,9 @@ def _is_day(year: int, month: int, day: int) -> bool:
 
 def _full_year(text: str) -> int:
     year = int(text)
-    return year if year >= 100 else year + (1900 if year >= 70 else 2000)
+    if len(text) == 4:
+        return year or NO_DAY
+    return year + (1900 if year >= 70 else 2000)
 
 
 def _iso_date(match: re.Match[str]) -> list[Value]:
@@ -208,12 +216,12 @@ def _named_date(match: re.Match[str]) -> list[Value]:
     rest = text[: year.start()] + text[year.end() :] if year else text
     days = [int(day) for day in re.findall(r"\d{1,2}", rest)]
     if not days:
-        return [Value("date", (int(year.group()) if year else 0, month, 0, 0))]
+        return [Value("date", (_full_year(year.group().lstrip("'")) if year else 0, month, 0, 0))]
     return _dates(_full_year(year.group().lstrip("'")) if year else 0, month, days)
 
 
 def _ordinal(match: re.Match[str]) -> list[Value]:
-    return [Value("ordinal", (int(match.group()[:-2]),))]
+    return [Value("ordinal", (int(match.group()[:-2]) or NO_DAY,))]
 
 
 def _clock(hour: int, minute: int, second: int, half: str, is_24h: bool = False) -> Value:
@@ -236,7 +244,7 @@ def _time(match: re.Match[str]) -> list[Value]:
     numbers = [int(number) for number in re.findall(r"\d+", text)] or [int(_amount(text))]
     hour, minute, second = [*numbers, 0, -1][:3] if len(numbers) == 1 else [*numbers, -1][:3]
     if hour > 24 or minute > 59:
-        return [Value("number", (float(number),)) for number in numbers]
+        return [Value("time", (second, NO_TIME + 100 * hour + minute)), *extra]
     is_24h = text[0] == "0" and half is None
     return [_clock(hour, minute, second, half[1] if half and hour <= 12 else "", is_24h), *extra]
 
@@ -246,6 +254,8 @@ def _span_start(match: re.Match[str]) -> list[Value]:
     numbers = [int(number) for number in re.findall(r"\d+", match["span"])]
     hour, minute = [*numbers, 0][:2]
     half, end_hour = match["spanhalf"], int(match["spanhour"])
+    if hour > 24 or minute > 59:
+        return [Value("time", (-1, NO_TIME + 100 * hour + minute))]
     if hour % 12 > end_hour % 12:
         half = "a" if half == "p" else "p"
     return [_clock(hour, minute, -1, half if hour <= 12 else "")]
