@@ -8,7 +8,7 @@ from __future__ import annotations
 from rewards.compare import satisfies
 from rewards.gold import GoldForm, GoldKey
 from rewards.values import Parsed, parse, singular
-from rewards.wording import GENERIC_NOUNS, TITLES, content, core, is_inside, items, same_person
+from rewards.wording import DOUBTS, GENERIC_NOUNS, TITLES, content, core, is_inside, items, same_person
 
 _BARE = frozenset({"number", "polarity"})  # said in passing about anything: a sentence around them must be on topic
 
@@ -47,7 +47,7 @@ def _match_values(parsed: Parsed, form: GoldForm, key: GoldKey) -> bool:
             return False  # "4820" may stand for $4,820 only when it is all that is said
     if form.is_ordered and any(indices != sorted(indices) for indices in taken.values()):
         return False
-    if is_bare and not {singular(word) for word in content(parsed.words)} <= key.known:
+    if is_bare and not {singular(word) for word in content(parsed.words)} - DOUBTS <= key.known:
         return False
     return form.required_words <= set(parsed.words)
 
