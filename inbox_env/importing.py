@@ -66,7 +66,7 @@ def import_mail(
     _check_target(mailbox)
     run = _Run(progress, sum(source.num_bytes for source in found))
     try:
-        with Folding() as folding:
+        with Folding(mailbox.absolute().parent) as folding:
             info = run.keep_existing(mailbox, inbox, folding)
             run.read_all(found, folding)
             run.check_something_read(sources)

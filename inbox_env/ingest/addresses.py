@@ -17,6 +17,8 @@ _LOCAL = rf'(?:{_ATOM}|"[^"\\\s@,;<>()]+")'
 _DOMAIN = r"(?:[A-Za-z0-9_.\-\u0080-\U0010ffff]+|\[[0-9A-Za-z:.]+\])"
 _ADDR_SPEC = re.compile(rf"{_LOCAL}@{_DOMAIN}")
 _TOKEN = re.compile(r'"(?:[^"\\]|\\.)*(?:"|\\?\Z)|<[^<>"]*(?:"[^"]*"[^<>"]*)?>|[^"<>(),;:]+|.', re.DOTALL)
+_MAX_NAME_CHARS = 300
+_MAX_ENCODED_CHARS = 4_000
 _SPECIAL = frozenset('"<>(;:')
 
 
@@ -75,8 +77,9 @@ class _Entry:
 
 
 def _name(text: str) -> str:
+    text = text if len(text) < _MAX_ENCODED_CHARS else text[:_MAX_NAME_CHARS]
     text = re.sub(r'"((?:[^"\\]|\\.)*)"', lambda quoted: re.sub(r"\\(.)", r"\1", quoted[1]), text)
-    name = decode_words(text)
+    name = decode_words(text)[:_MAX_NAME_CHARS]
     return name[1:-1].strip() if len(name) > 2 and name[0] == name[-1] == "'" else name
 
 

@@ -11,13 +11,12 @@ from inbox_env.ingest.headers import decode_words
 from inbox_env.ingest.html_text import html_to_text
 from inbox_env.ingest.parts import Part
 
-_TRAILING_SPACE = re.compile(r"[ \t]+$", re.MULTILINE)
-_OUTER_BLANK_LINES = re.compile(r"\A(?:[ \t]*\n)+|\s+\Z")
+_LEADING_BLANK_LINES = re.compile(r"\A(?:[ \t]*+\n)++")
 
 
 def body_text(root: Part) -> str:
     """Return the text of the message with "\\n" line ends: plain text where there is any, else HTML made readable."""
-    return _OUTER_BLANK_LINES.sub("", _text_of(root, is_root=True))
+    return _LEADING_BLANK_LINES.sub("", _text_of(root, is_root=True)).rstrip()
 
 
 def list_attachments(root: Part) -> tuple[Attachment, ...]:
@@ -55,7 +54,13 @@ def _leaf_text(part: Part) -> str:
     if not _is_text(part):
         return ""
     text = clean_text(decode_bytes(part.content(), part.params.get("charset", "")))
-    return html_to_text(text) if part.content_type == "text/html" else _TRAILING_SPACE.sub("", text)
+    return html_to_text(text) if part.content_type == "text/html" else _without_trailing_space(text)
+
+
+def _without_trailing_space(text: str) -> str:
+    if " \n" not in text and "\t\n" not in text:
+        return text
+    return "\n".join([line.rstrip(" \t") for line in text.split("\n")])  # a pattern would be quadratic in the spaces
 
 
 def _is_text(part: Part) -> bool:

@@ -9,6 +9,7 @@ import re
 
 FOLDED = "[quoted text folded]"
 _MAX_HEADING_LINES = 6  # how far below "name on date" its To: or Subject: may lie
+_MAX_HEADING_CHARS = 400
 
 _QUOTED = re.compile(r"[ \t]{0,3}>")
 _ORIGINAL = re.compile(r"[ \t]*-{2,} ?Original (?:Message|Appointment)s? ?-{2,}[ \t]*$", re.IGNORECASE)
@@ -76,6 +77,8 @@ def _quotation(lines: list[str], position: int) -> int:
         return 0
     if _QUOTED.match(line):
         return _quoted_block(lines, position)
+    if len(line) > _MAX_HEADING_CHARS:
+        return 0
     if _ORIGINAL.match(line) or _is_notes_heading(lines, position) or _is_outlook_heading(lines, position):
         return len(lines) - position
     return _attributed(lines, position)
@@ -92,11 +95,12 @@ def _quoted_block(lines: list[str], position: int) -> int:
 
 
 def _attributed(lines: list[str], position: int) -> int:
-    """Lines of "On ... wrote:" over one or two lines, and the block of quoted lines below, or all when nothing is marked."""
+    """Length of "On ... wrote:" (one or two lines) with the quoted block below, or with all when nothing is marked."""
     if not _WROTE_START.match(lines[position]):
         return 0
     for height in (1, 2):
-        if position + height <= len(lines) and _WROTE_END.search(lines[position + height - 1]):
+        last = lines[position + height - 1] if position + height <= len(lines) else ""
+        if len(last) <= _MAX_HEADING_CHARS and _WROTE_END.search(last):
             below = position + height
             while below < len(lines) and not lines[below].strip():
                 below += 1

@@ -6,9 +6,12 @@ The first copy is kept; the folders and Message-IDs of the others are added to i
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
+import tempfile
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 from pydantic import TypeAdapter
 
@@ -22,15 +25,19 @@ INSERT_COPY = "INSERT INTO copies (key, folders, message_ids) VALUES (?, ?, ?)"
 SELECT_MAILS = "SELECT key, email FROM mails ORDER BY seq"
 SELECT_COPIES = "SELECT folders, message_ids FROM copies WHERE key = ? ORDER BY seq"
 
+_FAST = ("PRAGMA journal_mode = OFF", "PRAGMA synchronous = OFF")  # the file never outlives the process
 _EMAIL = TypeAdapter(Email)
 
 
 class Folding:
-    """A private temporary file of mails by content; closed, it is gone."""
+    """A private file of mails by content in `directory`; nothing of it stays, whatever happens."""
 
-    def __init__(self) -> None:
-        self._connection = sqlite3.connect("", isolation_level=None)  # "": SQLite's own temporary file
-        for statement in ("PRAGMA journal_mode = OFF", "BEGIN", CREATE_MAILS, CREATE_COPIES, CREATE_COPIES_INDEX):
+    def __init__(self, directory: Path) -> None:
+        descriptor, path = tempfile.mkstemp(prefix=".mailsleuth-", dir=directory)
+        os.close(descriptor)
+        self._connection = sqlite3.connect(path, isolation_level=None)
+        Path(path).unlink()  # SQLite holds it open: the space is given back even after a kill
+        for statement in (*_FAST, "BEGIN", CREATE_MAILS, CREATE_COPIES, CREATE_COPIES_INDEX):
             self._connection.execute(statement)
 
     def __enter__(self) -> Folding:

@@ -20,8 +20,8 @@ MAX_RECIPIENTS = 500
 MAX_REFERENCES = 100
 MAX_SUBJECT_CHARS = 4_000
 _ANGLE_ID = re.compile(r"<([^<>\s]+)>")
-_NOTES_TAIL = re.compile(r"\s*(?:<[^<>]*>?|@ ?ENRON.*)", re.IGNORECASE)
-_LAST_FIRST = re.compile(r"\A([^\s,]+), ([^,]+)\Z")
+_NOTES_TAIL = re.compile(r" ?(?:<[^<>]*>?|@ ?ENRON.*)", re.IGNORECASE)
+_LAST_FIRST = re.compile(r"\A([^\s,]+(?: [^\s,]+)?), ([^\s,]+(?: [^\s,]+)?)\Z")
 _BETWEEN_NOTES_NAMES = re.compile(r"(?<=>),\s*")
 
 
@@ -113,7 +113,7 @@ def _with_notes_names(addresses: list[Address], value: str) -> tuple[Address, ..
 
 
 def _notes_name(value: str) -> str:
-    name = decode_words(_NOTES_TAIL.sub("", value)).strip("\"' ,")
+    name = _NOTES_TAIL.sub("", decode_words(value[:MAX_SUBJECT_CHARS])).strip("\"' ,")
     return "" if "@" in name else _LAST_FIRST.sub(r"\2 \1", name)
 
 

@@ -17,6 +17,7 @@ _MAIL_FIELDS = frozenset(
         *("mime-version", "content-type", "delivered-to", "sender", "x-mozilla-status", "x-gmail-labels", "x-from"),
     )
 )
+_USUAL_STARTS = (b"message-id:", b"return-path:", b"received:", b"from:", b"date:", b"delivered-to")
 
 
 def kind_of(head: bytes, name: str) -> FileKind | None:
@@ -33,7 +34,10 @@ def kind_of(head: bytes, name: str) -> FileKind | None:
 
 def is_mail(head: bytes) -> bool:
     """Whether the bytes begin with a header that has at least one field of mail."""
-    fields = split_headers(_from_first_field(head))[0].fields
+    head = _from_first_field(head)
+    if head[:12].lower().startswith(_USUAL_STARTS):
+        return True
+    fields = split_headers(head)[0].fields
     return not _MAIL_FIELDS.isdisjoint(fields)
 
 
