@@ -76,7 +76,7 @@ class Database:
         try:
             return connection.execute(sql, parameters).fetchall()
         except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode == sqlite3.SQLITE_INTERRUPT:
+            if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_INTERRUPT:
                 raise QueryTooSlow from error
             raise self._damaged(error) from error
         except (sqlite3.DatabaseError, UnicodeDecodeError) as error:

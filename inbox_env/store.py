@@ -232,7 +232,7 @@ def _write_error(error: sqlite3.DatabaseError, path: Path) -> UsageError | Corru
     what = f"the mailbox cannot be written: {error}"
     if not isinstance(error, sqlite3.OperationalError):
         return CorruptError(42, what, where=str(path), next_step="name another file")
-    if error.sqlite_errorcode & 0xFF in _UNWRITABLE:
+    if getattr(error, "sqlite_errorcode", 0) & 0xFF in _UNWRITABLE:
         return UsageError(43, what, where=str(path), next_step="check that the folder may be written")
     return ResourceError(44, what, where=str(path))
 

@@ -23,7 +23,8 @@ def fold(text: str) -> str:
     """Return `text` folded; ASCII text only in case, which is all that it needs."""
     if text.isascii():
         return text.lower().replace("\x00", " ")
-    plain = unicodedata.normalize("NFKD", _PRIVATE.sub(" ", text).casefold())
+    plain = unicodedata.normalize("NFKD", _PRIVATE.sub(" ", text)).casefold()
+    plain = unicodedata.normalize("NFKD", plain)  # casefold may have composed anew
     return _CJK.sub(r" \1 ", _ACCENTS.sub("", plain))
 
 
@@ -47,8 +48,9 @@ def person_marks(mark: str, who: str) -> list[str]:
 
 
 def _marks(mark: str, address: Address) -> list[str]:
-    # the whole address stands first, so that no name's words run on into the next person's
-    return [_address_mark(mark, address.email), *_name_marks(mark, f"{address.name} {address.email}")]
+    # the whole address stands before each group of words, so that no phrase runs on into the next
+    whole = _address_mark(mark, address.email)
+    return [whole, *_name_marks(mark, address.name), whole, *_name_marks(mark, address.email)]
 
 
 def _address_mark(mark: str, address: str) -> str:
