@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from agent.policy import Actor, Policy, TokenTrace
-from inbox_env.actions import Action, InvalidToolCall, Observation, StopReason
+from inbox_env.actions import Action, InvalidToolCall, Observation, StopReason, ToolResult
 from inbox_env.env import InboxEnv
 from inbox_env.errors import MailsleuthError
 from inbox_env.trajectory import ToolResultRecord, Trajectory, Turn
@@ -100,19 +100,17 @@ def _num_sampled(actor: Actor) -> int:
     return sum(actor.trace.action_mask) if actor.trace else 0
 
 
-def _turn(action: Action, results: Sequence, seconds: float, num_tokens: int) -> Turn:  # type: ignore[type-arg]
-    records = []
-    for call, result in zip(action.calls, results, strict=False):
-        is_call = not isinstance(call, InvalidToolCall)
-        records.append(
-            ToolResultRecord(
-                name=result.name,
-                arguments=call.arguments if is_call else None,
-                content=result.content,
-                listed=result.listed,
-                opened=result.opened,
-                is_error=result.is_error,
-            )
+def _turn(action: Action, results: Sequence[ToolResult], seconds: float, num_tokens: int) -> Turn:
+    records = [
+        ToolResultRecord(
+            name=result.name,
+            arguments=None if isinstance(call, InvalidToolCall) else call.arguments,
+            content=result.content,
+            listed=result.listed,
+            opened=result.opened,
+            is_error=result.is_error,
         )
+        for call, result in zip(action.calls, results, strict=False)
+    ]
     text = action.text or "\n".join(call.raw for call in action.calls if isinstance(call, InvalidToolCall))
     return Turn(text=text, results=tuple(records), seconds=seconds, num_tokens=num_tokens)

@@ -73,7 +73,7 @@ def _tokenizer(args: argparse.Namespace) -> Any:
 def _warm_start(args: argparse.Namespace, chat: Any) -> Any:
     from agent.warm_start import WarmStart, WarmStartMix
 
-    recipe = SyntheticRecipe("train", args.inboxes, num_questions=args.questions)
+    recipe = SyntheticRecipe("train", tuple(range(1, args.inboxes + 1)), num_questions=args.questions)
     mailbox, questions = ensure_mailbox(recipe, Path("data/cache"))
     inboxes = {name: Inbox.open(mailbox, name) for name in {question.inbox for question in questions}}
     mix = WarmStartMix()

@@ -17,7 +17,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from agent.grpo.advantages import AdvantageScale
 from agent.grpo.loss import LossConfig
+from inbox_env.env import EnvLimits
 from inbox_env.errors import UsageError
+from inbox_env.rendering import ResultStyle
 from rewards.ladder import LadderConfig
 
 
@@ -40,6 +42,8 @@ class RunConfig(Section):
     """Write a checkpoint every so many steps, and at the end."""
     keep_checkpoints: int = Field(default=2, ge=1)
     """Keep this many of the newest checkpoints."""
+    save_trajectories: bool = True
+    """Keep every step's trajectories with their rewards, to be looked at afterwards."""
 
 
 class ModelConfig(Section):
@@ -47,6 +51,8 @@ class ModelConfig(Section):
 
     path: Path = Path("data/base")
     """Folder of the model and its tokenizer, as transformers loads it."""
+    prompt: str = "laptop"
+    """System prompt: a file of agent/prompts, without its ending."""
     device: str = "cpu"
     """Device of model and sampler, as torch names it."""
     threads: int = Field(default=0, ge=0)
@@ -110,18 +116,32 @@ class DataConfig(Section):
 
 
 class EnvConfig(Section):
-    """Limits of one episode."""
+    """Limits of one episode, and how much tool results show."""
 
     max_turns: int = Field(default=8, ge=1)
     """Turns after which the episode ends."""
     max_invalid_calls: int = Field(default=3, ge=1)
     """Invalid calls after which the episode ends."""
-    num_results: int = Field(default=6, ge=1, le=50)
+    hits_per_page: int = Field(default=5, ge=1, le=50)
     """Search hits shown on a page."""
-    max_body_chars: int = Field(default=1200, ge=1)
-    """Characters shown of a mail's body."""
+    snippet_chars: int = Field(default=0, ge=0)
+    """Characters shown around the matched words of a hit; 0 shows sender and subject only."""
+    page_chars: int = Field(default=1200, ge=100)
+    """Characters of a mail's body on one page."""
+    show_addresses: bool = False
+    """Show e-mail addresses beside names."""
     episode_seconds: float = Field(default=60.0, gt=0)
     """Deadline of one episode."""
+
+    def limits(self) -> EnvLimits:
+        """Return these limits as the environment takes them."""
+        style = ResultStyle(
+            hits_per_page=self.hits_per_page,
+            snippet_chars=self.snippet_chars,
+            page_chars=self.page_chars,
+            show_addresses=self.show_addresses,
+        )
+        return EnvLimits(max_turns=self.max_turns, max_invalid_calls=self.max_invalid_calls, style=style)
 
 
 class SamplingConfig(Section):
@@ -168,7 +188,7 @@ class GrpoConfig(Section):
     """AdamW's weight decay."""
     grad_clip: float = Field(default=1.0, gt=0)
     """Norm to which the gradient is clipped."""
-    micro_batch_tokens: int = Field(default=16384, ge=1)
+    micro_batch_tokens: int = Field(default=4096, ge=1)
     """Tokens of one packed forward and backward pass; bounds memory, not the result."""
 
     def learning_rate_at(self, step: int) -> float:
@@ -234,7 +254,7 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> TrainConfig:
     for override in overrides:
         _apply(content, override)
     try:
-        return TrainConfig.model_validate(content)
+        return TrainConfig.model_validate_json(json.dumps(content, default=str), strict=True)
     except ValidationError as error:
         raise _bad_key(error, path) from error
 
@@ -293,15 +313,16 @@ def _bad_key(error: ValidationError, path: Path) -> UsageError:
     key = ".".join(str(part) for part in first["loc"])
     if first["type"] == "extra_forbidden":
         return UsageError(54, f"unknown key {key}", where=str(path), next_step=_nearest(key))
-    return UsageError(55, f"{key or 'configuration'}: {first['msg']}", where=str(path))
+    reason = first["msg"].removeprefix("Value error, ")
+    return UsageError(55, f"{key}: {reason}" if key else reason, where=str(path), next_step="see README, Configuration")
 
 
 def _nearest(key: str) -> str:
-    """Return a hint: the known key most like `key`, looked for in its own section first, then by name anywhere."""
+    """Return a hint: a like name in the key's own section, else the same or a like name elsewhere."""
     known = [name for name, _ in known_keys()]
-    section = key.rpartition(".")[0]
-    siblings = [name for name in known if name.rpartition(".")[0] == section]
-    by_name = {name.rpartition(".")[2]: name for name in known}
-    moved = by_name.get(key.rpartition(".")[2])
-    near = [moved] if moved else difflib.get_close_matches(key, siblings, 1) or difflib.get_close_matches(key, known, 1)
-    return f"did you mean {near[0]}?" if near else "see README, Configuration"
+    section, _, name = key.rpartition(".")
+    siblings = {other.rpartition(".")[2]: other for other in known if other.rpartition(".")[0] == section}
+    if near := difflib.get_close_matches(name, siblings, 1, cutoff=0.7):
+        return f"did you mean {siblings[near[0]]}?"
+    elsewhere = [other for other in known if other.rpartition(".")[2] == name] or difflib.get_close_matches(key, known)
+    return f"did you mean {elsewhere[0]}?" if elsewhere else "see README, Configuration"

@@ -15,7 +15,7 @@ from transformers import PreTrainedModel
 
 from agent.grpo.packing import MicroBatch
 
-CHUNK_TOKENS = 1024
+CHUNK_TOKENS = 512
 
 
 def action_logprobs(
@@ -62,8 +62,10 @@ def chunked_logprobs(
 def _logprobs(
     hidden: Tensor, head: Callable[[Tensor], Tensor], target_ids: Tensor, temperature: float
 ) -> tuple[Tensor, Tensor]:
-    logits = head(hidden).float() / temperature
+    logits = head(hidden).float()
+    if temperature != 1.0:
+        logits = logits / temperature
     log_norm = logits.logsumexp(-1)
     with torch.no_grad():
-        entropy = log_norm - (logits.softmax(-1) * logits).sum(-1)
+        entropy = log_norm - (logits - log_norm[:, None]).exp_().mul_(logits).sum(-1)
     return logits.gather(-1, target_ids[:, None])[:, 0] - log_norm, entropy

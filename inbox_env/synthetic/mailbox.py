@@ -19,17 +19,16 @@ _FORMAT = 1  # raise when the generator's text changes, so that cached mailboxes
 
 @dataclass(frozen=True, slots=True)
 class SyntheticRecipe:
-    """Which inboxes: seeds `first_seed` .. `first_seed + num_inboxes - 1` of one split."""
+    """Which inboxes of one split, and how large."""
 
     split: Split
-    num_inboxes: int
+    seeds: tuple[int, ...]
     num_emails: int = 800
     num_questions: int = 400
-    first_seed: int = 1
 
     def inboxes(self) -> Iterator[SyntheticInbox]:
         """Yield the inboxes, one at a time."""
-        for seed in range(self.first_seed, self.first_seed + self.num_inboxes):
+        for seed in self.seeds:
             yield generate_inbox(self.split, seed, num_emails=self.num_emails, num_questions=self.num_questions)
 
 

@@ -1,0 +1,49 @@
+"""Arena: open inboxes with the questions asked of them; it makes the environment of an episode.
+
+Used by training and evaluation alike. Knows nothing of policies, rewards or where the mail came from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+from inbox_env.env import EnvLimits, InboxEnv
+from inbox_env.errors import UsageError
+from inbox_env.inbox import Inbox
+from inbox_env.questions import Question
+
+
+class Arena:
+    """Questions of one split and their inboxes under one set of limits."""
+
+    def __init__(self, inboxes: Mapping[str, Inbox], questions: Sequence[Question], limits: EnvLimits) -> None:
+        missing = {question.inbox for question in questions} - inboxes.keys()
+        if missing:
+            raise UsageError(46, f"no mail for the questions on inbox {min(missing)!r}", next_step="import that inbox")
+        self.questions = tuple(questions)
+        self.gold = {question.id: question for question in questions}
+        self.limits = limits
+        self._inboxes = dict(inboxes)
+
+    @classmethod
+    def open(cls, mailbox: Path, questions: Sequence[Question], limits: EnvLimits) -> Arena:
+        """Return the arena of `questions` over the inboxes of one mailbox file."""
+        names = dict.fromkeys(question.inbox for question in questions)
+        return cls({name: Inbox.open(mailbox, name) for name in names}, questions, limits)
+
+    def env(self, question: Question) -> InboxEnv:
+        """Return a fresh environment for one episode of `question`."""
+        return InboxEnv(self._inboxes[question.inbox], question, self.limits)
+
+    def envs(self, questions: Iterable[Question] | None = None) -> list[InboxEnv]:
+        """Return one environment for each question (of the arena, unless others are given)."""
+        return [self.env(question) for question in (self.questions if questions is None else questions)]
+
+    def with_limits(self, limits: EnvLimits) -> Arena:
+        """Return the same inboxes and questions under other limits."""
+        return Arena(self._inboxes, self.questions, limits)
+
+    def inbox(self, name: str) -> Inbox:
+        """Return one of the inboxes."""
+        return self._inboxes[name]

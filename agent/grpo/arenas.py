@@ -1,0 +1,44 @@
+"""The arenas of a configuration: training, dev and test questions with their inboxes, which never overlap."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from agent.arena import Arena
+from agent.grpo.config import DataConfig, InboxesConfig
+from inbox_env.env import EnvLimits
+from inbox_env.errors import UsageError
+from inbox_env.questions import Question, read_questions
+from inbox_env.synthetic.mailbox import SyntheticRecipe, ensure_mailbox
+from inbox_env.synthetic.names import Split
+
+CACHE = Path("data/cache")
+_SPLITS: tuple[Split, ...] = ("train", "dev", "test")
+
+
+def open_arena(data: DataConfig, split: Split, limits: EnvLimits) -> Arena:
+    """Return the arena of one split; raises UsageError when splits share an inbox or a file is missing."""
+    if data.synthetic is not None:
+        mailbox, questions = ensure_mailbox(_recipe(split, getattr(data.synthetic, split)), CACHE)
+        return Arena.open(mailbox, questions, limits)
+    assert data.mailbox is not None, "the configuration holds one of the two"
+    files = {name: read_questions(getattr(data.mailbox, name)) for name in _SPLITS}
+    _check_apart(files)
+    return Arena.open(data.mailbox.path, files[split], limits)
+
+
+def _recipe(split: Split, inboxes: InboxesConfig) -> SyntheticRecipe:
+    return SyntheticRecipe(split, inboxes.seeds, inboxes.num_emails, inboxes.num_questions)
+
+
+def _check_apart(files: dict[Split, list[Question]]) -> None:
+    seen: dict[str, str] = {}
+    for split, questions in files.items():
+        for inbox in {question.inbox for question in questions}:
+            if seen.setdefault(inbox, split) != split:
+                raise UsageError(
+                    47,
+                    f"inbox {inbox!r} is in {seen[inbox]} and in {split}",
+                    where="data.mailbox",
+                    next_step="split by inbox: what is evaluated must never have been trained on",
+                )

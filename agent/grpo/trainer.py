@@ -1,0 +1,236 @@
+"""The GRPO loop: play groups, grade them, learn from those that differ, log, save. It only names its steps.
+
+Everything that decides what happens next (weights, optimiser, question order, step) is in the checkpoint; random
+streams follow from the seed and the step, so that a resumed run equals an undisturbed one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import PreTrainedModel
+
+from agent.arena import Arena
+from agent.chat_format import ChatFormat
+from agent.grpo.checkpoint import latest_checkpoint, load_checkpoint, save_checkpoint
+from agent.grpo.config import TrainConfig
+from agent.grpo.groups import Group, play_groups
+from agent.grpo.metrics import MetricsWriter
+from agent.grpo.question_order import QuestionOrder
+from agent.grpo.step_metrics import rollout_metrics, update_metrics
+from agent.grpo.update import Update, update
+from agent.policies.local import LocalPolicy
+from agent.rollout import Rollout, rollout_many
+from agent.sampling.torch_engine import TorchEngine
+from agent.segment_attention import enable_segment_attention
+from inbox_env.errors import DivergedError
+from inbox_env.questions import Question
+from inbox_env.trajectory import write_trajectories
+from rewards.ladder import correctness, make_ladder
+
+MAX_SKIPPED_STEPS = 3
+OnStep = Callable[[dict[str, float]], None]
+
+
+class GrpoTrainer:
+    """Trains `model` in place on the questions of `train`; writes metrics, trajectories and checkpoints to `run`."""
+
+    def __init__(
+        self, config: TrainConfig, model: PreTrainedModel, chat: ChatFormat, train: Arena, dev: Arena, run: Path
+    ) -> None:
+        self.config, self.model, self.run = config, model, run
+        self.step, self.seconds, self.generated_tokens, self.trained_tokens = 0, 0.0, 0, 0
+        self._chat, self._train, self._dev = chat, train, dev
+        enable_segment_attention(model)
+        self.engine = TorchEngine(
+            model,
+            stop_token_ids=set(chat.stop_token_ids),
+            max_rows=config.sampling.max_rows,
+            max_context=config.sampling.max_context,
+            temperature=config.sampling.temperature,
+        )
+        self._optimizer = torch.optim.AdamW(
+            model.parameters(),
+            lr=config.grpo.learning_rate,
+            betas=config.grpo.betas,
+            weight_decay=config.grpo.weight_decay,
+        )
+        self._order = QuestionOrder(train.questions, config.run.seed)
+        self._reward_fn = make_ladder(config.reward)
+        self._num_skipped = 0
+
+    def resume(self) -> bool:
+        """Go on from the run's newest whole checkpoint; returns whether there was one."""
+        path = latest_checkpoint(self.run)
+        if path is None:
+            return False
+        state = load_checkpoint(path, self.model, self._optimizer)
+        self.step, self.seconds = state["step"], state["seconds"]
+        self.generated_tokens, self.trained_tokens = state["generated_tokens"], state["trained_tokens"]
+        self._order.restore(state["order"])
+        self.engine.refresh()
+        return True
+
+    def train(self, on_step: OnStep | None = None) -> None:
+        """Take the remaining steps. Raises DivergedError after several steps in a row without a finite gradient."""
+        metrics = MetricsWriter(self.run / "metrics.jsonl", after_step=self.step)
+        try:
+            while not self._is_done():
+                row = self._take_step()
+                metrics.write(row)
+                if on_step:
+                    on_step(row)
+                if self.step % self.config.run.checkpoint_every == 0 or self._is_done():
+                    self.save()
+        finally:
+            metrics.close()
+
+    def save(self) -> Path:
+        """Write a checkpoint of the current step."""
+        return save_checkpoint(
+            self.run, self.step, self.model, self._optimizer, self._state(), keep_last=self.config.run.keep_checkpoints
+        )
+
+    def evaluate(self, arena: Arena, questions: tuple[Question, ...], name: str = "local") -> list[Rollout]:
+        """Return one rollout of each question at the evaluation temperature."""
+        policy = self.policy(name, seed=self.config.run.seed)
+        sampling_temperature, self.engine.temperature = self.engine.temperature, self.config.eval.temperature
+        try:
+            return asyncio.run(
+                rollout_many(
+                    policy,
+                    arena.envs(questions),
+                    concurrency=self.config.sampling.max_rows,
+                    deadline_seconds=self.config.env.episode_seconds,
+                )
+            )
+        finally:
+            self.engine.temperature = sampling_temperature
+
+    def policy(self, name: str, seed: int) -> LocalPolicy:
+        """Return the model as it is now as a policy."""
+        return LocalPolicy(
+            self.engine,
+            self._chat,
+            prompt=self.config.model.prompt,
+            name=name,
+            seed=seed,
+            max_new_tokens=self.config.sampling.max_new_tokens,
+        )
+
+    def _take_step(self) -> dict[str, float]:
+        started = time.monotonic()
+        self.step += 1
+        groups = self._play()
+        played = time.monotonic()
+        learnt = self._learn(groups)
+        trained = time.monotonic()
+        self._note(groups, learnt)
+        row: dict[str, float] = {"step": self.step, **rollout_metrics(groups, self.config.reward.mode)}
+        row |= {**update_metrics(learnt), "learning_rate": self._optimizer.param_groups[0]["lr"]}
+        row |= {"sample_seconds": played - started, "train_seconds": trained - played}
+        if self.config.eval.every and self.step % self.config.eval.every == 0:
+            row["eval_accuracy"] = self._dev_accuracy()
+        row["seconds"] = time.monotonic() - started
+        self.seconds += row["seconds"]
+        return row
+
+    def _play(self) -> list[Group]:
+        """Return this step's groups; groups without spread are replaced, a bounded number of times."""
+        config = self.config.grpo
+        policy = self.policy("trainee", seed=self.config.run.seed * 1_000_003 + self.step)
+        groups: list[Group] = []
+        for _ in range(config.max_refills + 1):
+            num_missing = config.questions_per_step - sum(group.has_spread for group in groups)
+            if num_missing <= 0:
+                break
+            groups += asyncio.run(
+                play_groups(
+                    policy,
+                    self._train,
+                    self._order.take(num_missing),
+                    config.group_size,
+                    self._reward_fn,
+                    concurrency=self.config.sampling.max_rows,
+                    deadline_seconds=self.config.env.episode_seconds,
+                )
+            )
+        return groups
+
+    def _learn(self, groups: list[Group]) -> Update:
+        config = self.config
+        for parameters in self._optimizer.param_groups:
+            parameters["lr"] = config.grpo.learning_rate_at(self.step)
+        samples = [
+            sample
+            for group in groups
+            if group.has_spread
+            for sample in group.samples(config.grpo.advantage_scale, self.step - 1)
+        ]
+        learnt = update(
+            self.model,
+            self._optimizer,
+            samples,
+            config.loss,
+            temperature=config.sampling.temperature,
+            max_tokens=config.grpo.micro_batch_tokens,
+            grad_clip=config.grpo.grad_clip,
+        )
+        self._check(learnt)
+        self.engine.refresh()
+        return learnt
+
+    def _check(self, learnt: Update) -> None:
+        self._num_skipped = 0 if learnt.is_finite else self._num_skipped + 1
+        if self._num_skipped > MAX_SKIPPED_STEPS:
+            raise DivergedError(
+                10,
+                f"{self._num_skipped} steps in a row without a finite gradient",
+                where=f"step {self.step}",
+                next_step="lower grpo.learning_rate and resume; the last checkpoint is finite",
+            )
+
+    def _note(self, groups: list[Group], learnt: Update) -> None:
+        """Count tokens, retire mastered questions and keep the trajectories with their rewards."""
+        for group in groups:
+            if sum(correctness(r.trajectory, group.question, self.config.reward.mode) for r in group.rollouts) >= (
+                self.config.grpo.retire_at * len(group.rollouts)
+            ):
+                self._order.retire(group.question)
+            self.generated_tokens += sum(sum(r.trace.action_mask) for r in group.rollouts if r.trace)
+        self.trained_tokens += learnt.num_tokens
+        if self.config.run.save_trajectories:
+            folder = self.run / "trajectories"
+            folder.mkdir(exist_ok=True)
+            graded = (
+                rollout.trajectory.model_copy(update={"reward": reward.value, "reward_parts": reward.parts})
+                for group in groups
+                for rollout, reward in zip(group.rollouts, group.rewards, strict=True)
+            )
+            write_trajectories(folder / f"step-{self.step:06d}.jsonl", graded)
+
+    def _dev_accuracy(self) -> float:
+        questions = self._dev.questions[: self.config.eval.num_questions]
+        rollouts = self.evaluate(self._dev, questions)
+        right = [
+            correctness(rollout.trajectory, question, self.config.reward.mode)
+            for rollout, question in zip(rollouts, questions, strict=True)
+        ]
+        return sum(right) / len(right)
+
+    def _is_done(self) -> bool:
+        limit = self.config.grpo.max_seconds
+        return self.step >= self.config.grpo.steps or (limit is not None and self.seconds >= limit)
+
+    def _state(self) -> dict[str, Any]:
+        return {
+            "seconds": self.seconds,
+            "generated_tokens": self.generated_tokens,
+            "trained_tokens": self.trained_tokens,
+            "order": self._order.state(),
+        }
