@@ -50,6 +50,9 @@ def _text_codec(declared: str) -> str | None:
         return None
     try:
         found = codecs.lookup(_ALIASES.get(name, name)).name
+        b"ab".decode(found)  # LookupError: a codec that is no text encoding (rot13)
+    except UnicodeError:
+        pass  # two bytes are no text in UTF-32: still a charset
     except (LookupError, ValueError):
         return None
     return None if found.replace("_", "-") in _NOT_CHARSETS else found
@@ -58,14 +61,15 @@ def _text_codec(declared: str) -> str | None:
 def _try(data: bytes, codec: str) -> str | None:
     try:
         return data.decode(codec)
-    except (UnicodeError, LookupError):  # LookupError: a codec that is no text encoding (rot13)
+    except (UnicodeError, LookupError):
         return None
 
 
 def _guess(data: bytes) -> str:
     damaged = data.decode("utf-8", "replace")
-    num_high = sum(1 for char in damaged if char > "\x7f")
-    if damaged.count("\ufffd") * 4 <= num_high:  # UTF-8 cut inside a character
+    whole = damaged.rstrip("\ufffd")
+    num_high = sum(1 for char in whole if char > "\x7f")
+    if whole.count("\ufffd") * 4 <= num_high and num_high:  # UTF-8, cut inside a character
         return damaged
     sample = data[:_GUESS_BYTES]
     is_western = len(sample.translate(None, _ASCII)) * 5 < len(sample)  # accents here and there: guesses go wrong
