@@ -11,7 +11,7 @@ import re
 from charset_normalizer import from_bytes
 
 _GUESS_BYTES = 16_384  # guessing is slow: a sample is enough
-_ASCII = bytes(range(128))
+_FOREIGN_WORD = re.compile(rb"[\x80-\xff]{3}")
 _ALIASES = {
     "iso-8859-1": "cp1252",  # what mailers that say latin-1 mean
     "latin-1": "cp1252",
@@ -72,7 +72,7 @@ def _guess(data: bytes) -> str:
     if whole.count("\ufffd") * 4 <= num_high and num_high:  # UTF-8, cut inside a character
         return damaged
     sample = data[:_GUESS_BYTES]
-    is_western = len(sample.translate(None, _ASCII)) * 5 < len(sample)  # accents here and there: guesses go wrong
-    best = None if is_western else from_bytes(sample).best()
+    # Accents here and there are Western European; there the guess goes wrong.
+    best = from_bytes(sample).best() if _FOREIGN_WORD.search(sample) else None
     text = _try(data, best.encoding if best is not None else "cp1252")
     return text if text is not None else data.decode("latin-1", "replace")

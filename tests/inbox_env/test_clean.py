@@ -38,7 +38,7 @@ def test_what_a_reply_repeats_becomes_one_line(quotation: str) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "FYI\n---------------------- Forwarded by Ann on 01/01/2001 ---\n\nBob on 01/01/2001 09:00:00 AM\nTo: x\n\nold words",
+        "FYI\n-------------- Forwarded by Ann on 01/01/2001 ---\n\nBob on 01/01/2001 09:00:00 AM\nTo: x\n\nold words",
         "See below\n\n---------- Forwarded message ----------\nFrom: Ann\nTo: Bob\nSubject: x\n\nold words",
         "-----Original Message-----\nFrom: Ann\nTo: Bob\nSubject: x\n\nold words",
         "> old words",
