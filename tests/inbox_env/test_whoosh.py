@@ -1,0 +1,196 @@
+"""Whoosh finds the mails that FTS5 finds, and opens nothing that this user's installation did not build."""
+
+from __future__ import annotations
+
+import json
+import pickle
+import shutil
+import threading
+from collections.abc import Iterator
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from inbox_env.database import QueryTooSlow
+from inbox_env.emails import Address, Email
+from inbox_env.errors import CorruptError
+from inbox_env.inbox import Inbox
+from inbox_env.search.base import SearchQuery
+from inbox_env.search.manifest import key_file, write_manifest
+from inbox_env.store import build_inbox, whoosh_directory
+
+START = datetime(2001, 5, 1, tzinfo=UTC)
+PEOPLE = (Address("Ann Lee", "ann@x.org"), Address("", "ann@x.org.uk"), Address("Bob Ann", "bob@x.org"))
+
+vocabulary = st.sampled_from(
+    ["a", "b", "A.", "é", "E", "a-b", "b_a", "会议", "3,4", "!", "c++", "\n", "ß", "SS", "x" * 300]
+)
+texts = st.lists(vocabulary, max_size=8).map(" ".join)
+people = st.sampled_from(PEOPLE)
+drafts = st.tuples(st.none() | st.integers(0, 5), people, st.lists(people, max_size=2).map(tuple), texts, texts)
+days = st.none() | st.integers(-1, 6).map(lambda n: date(2001, 5, 1) + timedelta(days=n))
+keywords = st.lists(vocabulary, min_size=1, max_size=4).map(" ".join)
+who = st.none() | st.sampled_from(["ann@x.org", "ANN@X.ORG", "ann", "bob ann", "x.org", "lee ann", "@", "ann@x.org.uk"])
+queries = st.builds(
+    SearchQuery,
+    keywords=st.lists(keywords, max_size=3).map(tuple),
+    from_addr=who,
+    to_addr=who,
+    sent_after=days,
+    sent_before=days,
+    order=st.sampled_from(["relevance", "newest"]),
+    match=st.sampled_from(["all", "any"]),
+)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _own_key(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
+        yield
+
+
+def to_email(number: int, draft: tuple[int | None, Address, tuple[Address, ...], str, str]) -> Email:
+    day, sender, recipients, subject, body = draft
+    sent = None if day is None else START + timedelta(days=day, hours=number % 24)
+    return Email(f"<{number}@x>", sent, sender, recipients, subject, body)
+
+
+def mail(number: int, body: str) -> Email:
+    return Email(f"<{number}@x>", START + timedelta(hours=number), PEOPLE[0], (), f"Subject {number}", body)
+
+
+def build(path: Path, mails: list[Email]) -> Path:
+    build_inbox(path, "me", mails, index="whoosh")
+    return whoosh_directory(path, "me")
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.lists(drafts, max_size=7), st.lists(st.tuples(queries, st.none() | st.integers(0, 6)), min_size=15, max_size=15)
+)
+def test_whoosh_finds_what_fts5_finds(given_drafts: list, asked: list[tuple[SearchQuery, int | None]]) -> None:
+    with TemporaryDirectory() as folder:
+        mails = [to_email(number, draft) for number, draft in enumerate(given_drafts)]
+        for index in ("fts5", "whoosh"):
+            build_inbox(Path(folder) / f"{index}.db", "me", mails, index=index)
+        fts5, whoosh = (Inbox.open(Path(folder) / f"{index}.db", "me") for index in ("fts5", "whoosh"))
+        for query, hour in asked:
+            as_of = None if hour is None else START + timedelta(days=hour)
+            expected, given_result = (inbox.search(query, as_of=as_of) for inbox in (fts5, whoosh))
+            assert given_result.num_matches == expected.num_matches, query
+            assert given_result.keyword_counts == expected.keyword_counts, query
+            numbers, expected_numbers = ([hit.number for hit in r.hits] for r in (given_result, expected))
+            assert sorted(numbers) == sorted(expected_numbers), query
+            if query.order == "newest":
+                assert given_result.hits == expected.hits
+        fts5.close()
+        whoosh.close()
+
+
+def test_pages_hold_every_match_once(tmp_path: Path) -> None:
+    build(tmp_path / "m.db", [mail(number, "note " * (1 + number % 4)) for number in range(23)])
+    inbox = Inbox.open(tmp_path / "m.db", "me")
+    pages = [inbox.search(SearchQuery(("note",), page=page), as_of=None, limit=5).hits for page in range(1, 7)]
+    assert [len(page) for page in pages] == [5, 5, 5, 5, 3, 0]
+    assert sorted(hit.number for page in pages for hit in page) == list(range(1, 24))
+
+
+def test_threads_search_at_once(tmp_path: Path) -> None:
+    build(tmp_path / "m.db", [mail(number, f"note {number % 7}") for number in range(200)])
+    inbox = Inbox.open(tmp_path / "m.db", "me")
+    seen: list[int] = []
+
+    def search() -> None:
+        for number in range(7):
+            seen.append(inbox.search(SearchQuery(("note", str(number))), as_of=None).num_matches)
+
+    threads = [threading.Thread(target=search) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    expected = [sum(n % 7 == number or n == number for n in range(200)) for number in range(7)]
+    assert sorted(seen) == sorted(expected * 6)
+
+
+def test_a_slow_search_stops_at_its_limit(tmp_path: Path) -> None:
+    build(tmp_path / "m.db", [mail(number, "the the") for number in range(300)])
+    inbox = Inbox.open(tmp_path / "m.db", "me")
+    inbox._index._limit_seconds = 0.0
+    with pytest.raises(QueryTooSlow):
+        inbox.search(SearchQuery(("the",)), as_of=None)
+
+
+class Payload:
+    """Unpickling this makes the file that it names."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[object, tuple[str, str]]:
+        return open, (str(self.path), "w")
+
+
+def test_a_foreign_index_is_refused_before_anything_in_it_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    directory = build(tmp_path / "m.db", [mail(1, "note")])
+    toc, trap = next(directory.glob("*.toc")), tmp_path / "trap"
+    fingerprint = json.loads(json.loads((directory / "manifest.json").read_text())["content"])["fingerprint"]
+    own_key = key_file().parent.parent
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "attacker"))
+    toc.write_bytes(toc.read_bytes()[:40] + pickle.dumps(Payload(trap)))
+    write_manifest(directory, fingerprint)
+    monkeypatch.setenv("XDG_STATE_HOME", str(own_key))
+    with pytest.raises(CorruptError, match="not built by you"):
+        Inbox.open(tmp_path / "m.db", "me")
+    assert not trap.exists()
+
+
+@pytest.mark.parametrize("damage", ["change", "add", "remove", "no manifest", "no folder", "bad manifest"])
+def test_an_index_that_changed_after_it_was_built_is_refused(tmp_path: Path, damage: str) -> None:
+    directory = build(tmp_path / "m.db", [mail(1, "note")])
+    segment = next(directory.glob("*.seg"))
+    match damage:
+        case "change":
+            segment.write_bytes(segment.read_bytes()[:-1] + b"\x00\x01")
+        case "add":
+            shutil.copy(next(directory.glob("*_1.toc")), directory / "_MAIN_2.toc")
+        case "remove":
+            segment.unlink()
+        case "no manifest":
+            (directory / "manifest.json").unlink()
+        case "no folder":
+            shutil.rmtree(directory)
+        case "bad manifest":
+            (directory / "manifest.json").write_text('{"content": 3}')
+    with pytest.raises(CorruptError, match="--index whoosh"):
+        Inbox.open(tmp_path / "m.db", "me")
+
+
+def test_an_index_of_other_mails_is_refused(tmp_path: Path) -> None:
+    build(tmp_path / "m.db", [mail(1, "note")])
+    other = build(tmp_path / "n.db", [mail(2, "note")])
+    shutil.rmtree(whoosh_directory(tmp_path / "m.db", "me"))
+    shutil.copytree(other, whoosh_directory(tmp_path / "m.db", "me"))
+    with pytest.raises(CorruptError, match="other mails"):
+        Inbox.open(tmp_path / "m.db", "me")
+
+
+def test_changing_the_backend_leaves_one_index(tmp_path: Path) -> None:
+    path = tmp_path / "m.db"
+    directory = build(path, [mail(1, "note")])
+    build(path, [mail(1, "note"), mail(2, "note")])
+    assert Inbox.open(path, "me").search(SearchQuery(("note",)), as_of=None).num_matches == 2
+    build_inbox(path, "me", [mail(3, "note")])
+    assert not directory.exists()
+    assert Inbox.open(path, "me").search(SearchQuery(("note",)), as_of=None).num_matches == 1
+
+
+def test_the_signing_key_is_for_its_user_alone(tmp_path: Path) -> None:
+    build(tmp_path / "m.db", [mail(1, "note")])
+    assert key_file().stat().st_mode & 0o077 == 0
+    assert len(key_file().read_bytes()) == 32
