@@ -1,0 +1,162 @@
+"""`play`: every turn is shown, the answer names its mails, a labelled question shows its reward."""
+
+from __future__ import annotations
+
+import io
+import re
+from datetime import UTC, datetime
+from pathlib import Path
+from random import Random
+
+import pytest
+
+from agent.policies.scripted import Script, ScriptedPolicy, answer, hit_numbers, perfect_reader, read, search
+from inbox_env.actions import Opening, StopReason
+from inbox_env.emails import Address, Email
+from inbox_env.questions import Question, write_questions
+from inbox_env.store import build_inbox
+from inbox_env.trajectory import ToolResultRecord, Trajectory, Turn, read_trajectories
+from scripts.cli import main
+from scripts.episode_view import EpisodeView
+from scripts.terminal import console
+
+HOSTILE = "\x1b]52;c;ZXZpbA==\x07\x1b[2J[bold]x[/bold]\u202e\x9b31m"
+
+
+@pytest.fixture
+def mailbox(tmp_path: Path) -> Path:
+    me, ann = Address("Me", "me@example.org"), Address("Ann Lee", "ann@example.org")
+    mails = [
+        Email("<1@x>", datetime(2001, 5, 1, tzinfo=UTC), ann, (me,), "Lunch", "Lunch on Friday?"),
+        Email("<2@x>", datetime(2001, 5, 2, tzinfo=UTC), ann, (me,), "Falcon budget", "The Falcon budget is 40,000."),
+    ]
+    build_inbox(tmp_path / "my.db", "me", mails, owner=me)
+    return tmp_path / "my.db"
+
+
+@pytest.fixture
+def questions(tmp_path: Path) -> Path:
+    question = Question(
+        id="q1", inbox="me", question="How large is the Falcon budget?", answer="40,000", message_ids=("<2@x>",)
+    )
+    write_questions(tmp_path / "q.jsonl", [question])
+    return tmp_path / "q.jsonl"
+
+
+def open_first_hit(opening: Opening, random: Random) -> Script:
+    """Search the last name of the question, cite the first hit: a script that needs no labels and no reader."""
+    name = re.findall(r"[A-Z]\w+", opening.question)[-1]
+    numbers = hit_numbers((yield search(name)))
+    if numbers:
+        yield read(numbers[0])
+        yield answer("see the mail", numbers[:1])
+    yield answer(None)
+
+
+@pytest.fixture
+def unprivileged(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Give `play` a policy that plays unlabelled questions too."""
+    policy = ScriptedPolicy("scripted", open_first_hit, perfect_reader({}))
+    monkeypatch.setattr("scripts.play.load_policy", lambda spec, gold: policy)
+
+
+def play(mailbox: Path, *options: str) -> int:
+    return main(["play", "--mailbox", str(mailbox), "--inbox", "me", "--policy", "keywords-retry", *options])
+
+
+def test_an_asked_question_shows_every_turn(
+    mailbox: Path, unprivileged: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert play(mailbox, "--question", "How large is the Falcon budget?") == 0
+    out = capsys.readouterr().out
+    assert 'search_emails(keywords=["Falcon"]' in out
+    assert "2 2001-05-02 Ann Lee: Falcon budget" in out
+    assert "read_email(id=2)" in out
+    assert "mail 2: 2001-05-02 Ann Lee: Falcon budget" in out
+    assert "reward" not in out
+
+
+def test_a_labelled_question_shows_its_reward_and_is_saved(
+    mailbox: Path, questions: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    saved = tmp_path / "t.jsonl"
+    assert play(mailbox, "--questions", str(questions), "--mode", "find", "--save", str(saved)) == 0
+    out = capsys.readouterr().out
+    assert "gold      40,000" in out
+    assert "reward    +1." in out
+    (trajectory,) = read_trajectories(saved)
+    assert trajectory.question_id == "q1"
+    assert trajectory.reward is not None
+    assert trajectory.reward > 1
+
+
+def test_typed_questions_are_played_until_an_empty_line(
+    mailbox: Path, unprivileged: None, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO("Where is Falcon?\nWhat of the Lunch?\n\nnever asked\n"))
+    assert play(mailbox) == 0
+    out = capsys.readouterr().out
+    assert "Where is Falcon?" in out
+    assert "What of the Lunch?" in out
+    assert "never asked" not in out
+
+
+def test_later_mail_is_invisible(mailbox: Path, unprivileged: None, capsys: pytest.CaptureFixture[str]) -> None:
+    assert play(mailbox, "--question", "How large is the Falcon budget?", "--as-of", "2001-05-01") == 0
+    out = capsys.readouterr().out
+    assert "I don't know" in out
+    assert "40,000" not in out
+
+
+@pytest.mark.parametrize(
+    ("options", "shown"),
+    [
+        (["--id", "q1"], "--id needs --questions"),
+        (["--questions", "none.jsonl"], "no such question file"),
+        (["--question", "x", "--policy", "no-such-policy"], "no-such-policy"),
+        (["--question", "x", "--inbox", "you"], "no inbox 'you'"),
+    ],
+)
+def test_wrong_use_gets_one_line(
+    mailbox: Path, capsys: pytest.CaptureFixture[str], options: list[str], shown: str
+) -> None:
+    assert play(mailbox, *options) == 2
+    err = capsys.readouterr().err
+    assert shown in err
+    assert err.count("\n") == 1
+
+
+def test_an_unknown_id_is_refused(mailbox: Path, questions: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert play(mailbox, "--questions", str(questions), "--id", "q9") == 2
+    assert "no question q9 about inbox me" in capsys.readouterr().err
+
+
+def test_nothing_hostile_reaches_the_terminal() -> None:
+    result = ToolResultRecord(name=HOSTILE, arguments={"keywords": [HOSTILE]}, content=HOSTILE * 3)
+    bad = ToolResultRecord(name="invalid_call", arguments=None, content=HOSTILE, is_error=True)
+    turns = (Turn(text=HOSTILE, results=(result, bad)), Turn(text=HOSTILE, results=()))
+    sender = Address(HOSTILE, "")
+    mail = Email(HOSTILE, datetime(2001, 5, 1, tzinfo=UTC), sender, (), HOSTILE, HOSTILE)
+    out = io.StringIO()
+    for stop_reason in StopReason:
+        trajectory = Trajectory(
+            question_id="q",
+            inbox="me",
+            policy="p",
+            question=HOSTILE,
+            opening="",
+            turns=turns,
+            stop_reason=stop_reason,
+            answer=HOSTILE,
+            unknown_sources=(HOSTILE,),
+            error=HOSTILE,
+        )
+        view = EpisodeView(console(out))
+        asked = Question(id="q", inbox="me", question=HOSTILE, answer=HOSTILE, message_ids=("<1@x>",))
+        view.question(asked)
+        for turn in turns:
+            view.on_turn(turn)
+        view.ending(trajectory, [(1, mail)])
+    shown = out.getvalue()
+    assert "[bold]x[/bold]" in shown
+    assert [attack for attack in ("\x1b", "\x07", "\x9b", "\u202e") if attack in shown] == []
