@@ -1,7 +1,7 @@
 """The forward pass of a Hugging Face causal LM over a KV cache: ragged appends and one-token steps.
 
-Llama, Qwen2 and Qwen3 shapes. The weights stay the model's own, apart from fused copies of the small
-projections, which `refresh` renews. Knows nothing of sampling, sessions or turns.
+Llama, Qwen2 and Qwen3 shapes. Only what a turn needs is computed: one token per row in a step, packed new
+tokens in an append, logits where they are asked for. Knows nothing of sampling, sessions or turns.
 """
 
 from __future__ import annotations
@@ -15,10 +15,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from agent.sampling.decoder_weights import check_supported, read_layer, read_linear, read_rotations
 from agent.sampling.kv_cache import KVCache
-from inbox_env.errors import UsageError
-
-SUPPORTED = ("llama", "qwen2", "qwen3")
 
 # (layer, queries [tokens, heads, head_dim]) -> [tokens, heads * head_dim]
 Attend = Callable[[int, Tensor], Tensor]
@@ -32,28 +30,11 @@ class Append:
     token_ids: Sequence[int]
 
 
-@dataclass(frozen=True, slots=True)
-class LayerWeights:
-    """One layer; queries and keys have their two rotary halves interleaved (see `_interleave`)."""
-
-    input_norm: Tensor
-    qkv: Tensor
-    qkv_bias: Tensor | None
-    qk_norm: Tensor | None
-    out: Tensor
-    out_bias: Tensor | None
-    mlp_norm: Tensor
-    gate_up: Tensor
-    gate_up_bias: Tensor | None
-    down: Tensor
-    down_bias: Tensor | None
-
-
 class Decoder:
     """Runs `model`'s weights; call `refresh` whenever they changed."""
 
     def __init__(self, model: Any, max_context: int) -> None:
-        _check_supported(model)
+        check_supported(model)
         config = model.config
         self._model = model
         self.num_heads: int = config.num_attention_heads
@@ -62,16 +43,15 @@ class Decoder:
         self.head_dim: int = getattr(config, "head_dim", None) or config.hidden_size // self.num_heads
         self.vocab_size: int = model.get_input_embeddings().weight.shape[0]
         self._eps: float = config.rms_norm_eps
-        self._rotations = _rotations(model, max_context, self.head_dim)
+        self._rotations = read_rotations(model, max_context, self.head_dim)
         self.refresh()
 
-    @torch.no_grad()
     def refresh(self) -> None:
         """Read the model's weights again: needed after an optimiser step, since fused matrices are copies."""
         self._embedding: Tensor = self._model.get_input_embeddings().weight.detach()
-        self._head: Tensor = self._model.get_output_embeddings().weight.detach()
+        self._head: Tensor = read_linear(self._model.get_output_embeddings())
         self._final_norm: Tensor = self._model.model.norm.weight.detach()
-        self._layers = [self._fuse(layer) for layer in self._model.model.layers]
+        self._layers = [read_layer(layer, self.head_dim) for layer in self._model.model.layers]
 
     @property
     def device(self) -> torch.device:
@@ -186,40 +166,11 @@ class Decoder:
     def _rotate(self, heads: Tensor, rotations: Tensor, norm: Tensor | None) -> None:
         """Normalise (Qwen3) and rotate queries and keys in place: interleaved halves are complex numbers."""
         if norm is not None:
-            heads.copy_(F.rms_norm(heads, heads.shape[-1:], None, self._eps) * norm)
-        pairs = heads.float().view(*heads.shape[:-1], -1, 2)
-        rotated = torch.view_as_complex(pairs) * rotations
-        heads.copy_(torch.view_as_real(rotated).flatten(-2))
-
-    def _fuse(self, layer: Any) -> LayerWeights:
-        attention, mlp = layer.self_attn, layer.mlp
-        qkv = [attention.q_proj, attention.k_proj, attention.v_proj]
-        return LayerWeights(
-            input_norm=layer.input_layernorm.weight.detach(),
-            qkv=torch.cat([*(self._interleave(part.weight) for part in qkv[:2]), qkv[2].weight]),
-            qkv_bias=None
-            if qkv[0].bias is None
-            else torch.cat([*(self._interleave(part.bias) for part in qkv[:2]), qkv[2].bias]),
-            qk_norm=self._qk_norm(attention),
-            out=attention.o_proj.weight.detach(),
-            out_bias=_detached(attention.o_proj.bias),
-            mlp_norm=layer.post_attention_layernorm.weight.detach(),
-            gate_up=torch.cat([mlp.gate_proj.weight, mlp.up_proj.weight]),
-            gate_up_bias=None if mlp.gate_proj.bias is None else torch.cat([mlp.gate_proj.bias, mlp.up_proj.bias]),
-            down=mlp.down_proj.weight.detach(),
-            down_bias=_detached(mlp.down_proj.bias),
-        )
-
-    def _qk_norm(self, attention: Any) -> Tensor | None:
-        if not hasattr(attention, "q_norm"):
-            return None
-        query, key = self._interleave(attention.q_norm.weight), self._interleave(attention.k_norm.weight)
-        return torch.cat([query.expand(self.num_heads, -1), key.expand(self.num_kv_heads, -1)])
-
-    def _interleave(self, weight: Tensor) -> Tensor:
-        """Put each head's rotary halves side by side: dot products stay equal, a rotation is one complex product."""
-        halves = weight.detach().view(-1, 2, self.head_dim // 2, *weight.shape[1:])
-        return halves.transpose(1, 2).flatten(0, 2)
+            torch.mul(F.rms_norm(heads, heads.shape[-1:], None, self._eps), norm, out=heads)
+        pairs = heads.float().view(*heads.shape[:-1], -1, 2)  # float32 heads: a view, rotated in place
+        torch.view_as_complex(pairs).mul_(rotations)
+        if heads.dtype != torch.float32:
+            heads.copy_(pairs.flatten(-2))
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,30 +195,3 @@ class _Span:
 def _causal_mask(start: int, end: int, like: Tensor) -> Tensor:
     mask = torch.full((end - start, end), -torch.inf, dtype=like.dtype, device=like.device)
     return mask.triu_(start + 1)
-
-
-def _detached(weight: Tensor | None) -> Tensor | None:
-    return None if weight is None else weight.detach()
-
-
-@torch.no_grad()
-def _rotations(model: Any, max_context: int, head_dim: int) -> Tensor:
-    """The model's own rotary table as complex numbers `[max_context, 1, head_dim / 2]`."""
-    positions = torch.arange(max_context, device=model.device)[None]
-    cos, sin = model.model.rotary_emb(torch.zeros(1, device=model.device), positions)
-    if cos.shape[-1] != head_dim:
-        raise UsageError(1, f"rotary size {cos.shape[-1]} is not the head size {head_dim}", where="model config")
-    half = head_dim // 2
-    return torch.complex(cos[0, :, :half], sin[0, :, :half])[:, None].contiguous()
-
-
-def _check_supported(model: Any) -> None:
-    config = model.config
-    if config.model_type not in SUPPORTED:
-        raise UsageError(2, f"cannot sample from a {config.model_type!r} model", next_step=f"use one of {SUPPORTED}")
-    if any(kind != "full_attention" for kind in getattr(config, "layer_types", None) or ()):
-        raise UsageError(3, "sliding-window layers are not supported", next_step="use a model with full attention")
-    if config.hidden_act != "silu":
-        raise UsageError(4, f"activation {config.hidden_act!r} is not supported", next_step="use a silu model")
-    if config.rope_parameters["rope_type"] in ("dynamic", "longrope"):
-        raise UsageError(5, "rotary scaling that depends on the length is not supported", where="model config")

@@ -5,8 +5,12 @@ Knows nothing of weights, sampling or who owns a row.
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
+
+from inbox_env.errors import ResourceError
 
 
 class KVCache:
@@ -27,7 +31,12 @@ class KVCache:
         device: torch.device,
     ) -> None:
         shape = (num_layers, 2, max_rows, num_kv_heads, max_context, head_dim)
-        self.block = torch.zeros(shape, dtype=dtype, device=device)
+        try:
+            self.block = torch.zeros(shape, dtype=dtype, device=device)
+        except RuntimeError as error:
+            size = math.prod(shape) * dtype.itemsize / 2**30
+            next_step = "lower max_rows or max_context"
+            raise ResourceError(1, f"no memory for a KV cache of {size:.1f} GiB", next_step=next_step) from error
         self.lengths = [0] * max_rows
 
     @property

@@ -14,6 +14,7 @@ def sample_tokens(logits: Tensor, uniforms: Tensor, temperature: float) -> tuple
 
     `uniforms` `[rows]` float32 in [0, 1) pick the token; the logprob is the log-softmax at `temperature`.
     At temperature 0 the most likely token is taken, with its logprob at temperature 1.
+    Where logits are NaN, so is the logprob.
     """
     scaled = logits if temperature in (0.0, 1.0) else logits / temperature
     peak, best = scaled.max(-1, keepdim=True)
@@ -25,5 +26,5 @@ def sample_tokens(logits: Tensor, uniforms: Tensor, temperature: float) -> tuple
     total = cumulative[:, -1:]
     # Strictly below the total even after rounding, so that a token of weight zero is never drawn.
     threshold = torch.minimum(uniforms[:, None] * total, total.nextafter(torch.zeros_like(total)))
-    tokens = torch.searchsorted(cumulative, threshold, right=True)
+    tokens = torch.searchsorted(cumulative, threshold, right=True).clamp_(max=scaled.shape[-1] - 1)  # NaN: past the end
     return tokens[:, 0], (scaled.gather(-1, tokens) - peak - log_total)[:, 0]
