@@ -1,7 +1,8 @@
 """Ask an inbox a question and watch a policy look for the answer.
 
 Without --question and --questions it asks you, again and again, until an empty line. Questions of a file are
-labelled: for them the right answer and the reward are shown.
+labelled: for them the right answer and the reward are shown. Without --mailbox, an invented inbox and a few of its own
+questions are played.
 """
 
 from __future__ import annotations
@@ -23,21 +24,28 @@ from inbox_env.errors import UsageError
 from inbox_env.inbox import Inbox
 from inbox_env.questions import Question, read_questions
 from inbox_env.store import EmailStore
+from inbox_env.synthetic.mailbox import SyntheticRecipe, ensure_mailbox
 from inbox_env.trajectory import Trajectory, write_trajectories
 from rewards.ladder import LadderConfig, make_ladder
 from scripts.episode_view import EpisodeView
-from scripts.search import add_inbox_arguments
+from scripts.search import parse_day
 from scripts.terminal import console
+
+CACHE = Path("data/cache")
+INVENTED = SyntheticRecipe("dev", (1,))
+NUM_INVENTED_QUESTIONS = 5
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
-    add_inbox_arguments(parser)
-    parser.add_argument("--policy", required=True, help="who looks: a name like keywords-retry, or local:FOLDER")
+    parser.add_argument("--mailbox", type=Path, help="mailbox file made by `mailsleuth import`")
+    parser.add_argument("--inbox", help="name of the inbox in it; see `mailsleuth inboxes`")
+    parser.add_argument("--as-of", type=parse_day, metavar="DAY", help="today (default: the day of the newest mail)")
+    parser.add_argument("--policy", required=True, help="who looks: local:FOLDER, or for labelled questions a script")
     asked = parser.add_mutually_exclusive_group()
     asked.add_argument("--question", metavar="TEXT", help="ask this and end")
     asked.add_argument("--questions", type=Path, metavar="FILE", help="play the questions of a JSON Lines file")
-    parser.add_argument("--id", metavar="ID", help="play only this question of the file")
+    parser.add_argument("--id", metavar="ID", help="play only this question")
     parser.add_argument("--mode", choices=("answer", "find"), default="answer", help="what the reward judges")
     parser.add_argument("--deadline", type=float, default=120.0, metavar="SECONDS", help="of one episode (default 120)")
     parser.add_argument("--save", type=Path, metavar="FILE", help="append the episodes to a trajectory file")
@@ -45,20 +53,42 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Play and return the exit code."""
-    if args.id and not args.questions:
-        raise UsageError(1, "--id needs --questions", next_step="name the file that holds the question")
-    store = EmailStore.open(args.mailbox)
+    mailbox, name, labelled = _chosen(args)
+    store = EmailStore.open(mailbox)
     try:
-        inbox = Inbox(store, args.inbox)
-        labelled = _labelled(args) if args.questions else []
+        inbox = Inbox(store, name)
         policy = load_policy(args.policy, {question.id: question for question in labelled} or None)
-        today = args.as_of or _last_day(store, args.inbox)
+        today = args.as_of or _last_day(store, name)
         with asyncio.Runner() as runner:  # one loop for all episodes: a policy may keep tasks in it
-            for question in labelled or _asked(args, today):
+            for question in labelled or _asked(args.question, name, today):
                 runner.run(_play(args, policy, inbox, question, is_labelled=bool(labelled)))
     finally:
         store.close()
     return 0
+
+
+def _chosen(args: argparse.Namespace) -> tuple[Path, str, list[Question]]:
+    """Return the mailbox, the inbox, and the labelled questions (none: somebody asks)."""
+    if (args.mailbox is None) != (args.inbox is None):
+        raise UsageError(1, "--mailbox and --inbox go together", next_step="give both, or none for an invented inbox")
+    if args.mailbox is None:
+        mailbox, invented = ensure_mailbox(INVENTED, CACHE)
+        name, labelled = invented[0].inbox, invented if args.id else invented[:NUM_INVENTED_QUESTIONS]
+    else:
+        mailbox, name, labelled = args.mailbox, args.inbox, []
+    if args.question:
+        return mailbox, name, []
+    if args.id or args.questions:
+        labelled = _about(name, args.id, read_questions(args.questions) if args.questions else labelled)
+    return mailbox, name, labelled
+
+
+def _about(inbox: str, identity: str | None, questions: list[Question]) -> list[Question]:
+    found = [question for question in questions if question.inbox == inbox and identity in (None, question.id)]
+    if not found:
+        what = f"no question {identity}" if identity else "no question"
+        raise UsageError(2, f"{what} about inbox {inbox}", next_step="name the file that holds it with --questions")
+    return found
 
 
 async def _play(
@@ -78,18 +108,10 @@ async def _play(
         write_trajectories(args.save, [trajectory], append=True)
 
 
-def _labelled(args: argparse.Namespace) -> list[Question]:
-    questions = [q for q in read_questions(args.questions) if q.inbox == args.inbox and args.id in (None, q.id)]
-    if not questions:
-        what = f"no question {args.id}" if args.id else "no question"
-        raise UsageError(2, f"{what} about inbox {args.inbox}", where=str(args.questions))
-    return questions
-
-
-def _asked(args: argparse.Namespace, today: date | None) -> Iterator[Question]:
-    texts = iter([args.question]) if args.question else _lines()
+def _asked(question: str | None, inbox: str, today: date | None) -> Iterator[Question]:
+    texts = iter([question]) if question else _lines()
     for number, text in enumerate(texts, 1):
-        yield _unlabelled(f"asked-{number}", text, args.inbox, today)
+        yield _unlabelled(f"asked-{number}", text, inbox, today)
 
 
 def _unlabelled(identity: str, text: str, inbox: str, asked_on: date | None) -> Question:

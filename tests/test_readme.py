@@ -19,6 +19,8 @@ from scripts.config_reference import reference
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 RUNNABLE = re.findall(r"<!-- run -->\n```(\w+)\n(.*?)```", README, re.DOTALL)
+NEEDS_MODEL = re.findall(r"<!-- run: model -->\n```sh\n(.*?)```", README, re.DOTALL)
+BASE_MODEL = ROOT / "data" / "base"
 
 
 @pytest.fixture
@@ -54,6 +56,15 @@ def test_the_marked_commands_run_in_their_order(home: Path) -> None:
     assert "me\t20\t2001-01-01\t2001-01-20" in outputs[0]
     assert "The budget for 2001 is 40,000 dollars." in outputs[0]
     assert outputs[1] == "17 Budget 2001\n"
+
+
+@pytest.mark.skipif(not BASE_MODEL.is_dir(), reason="data/base, which stands in for a trained run, is not here")
+def test_the_commands_that_need_a_model_run(home: Path) -> None:
+    (home / "data" / "runs").mkdir(parents=True)
+    (home / "data" / "runs" / "laptop").symlink_to(BASE_MODEL)
+    run("sh", RUNNABLE[0][1], home)
+    assert NEEDS_MODEL
+    assert all("turns" in run("sh", block, home) for block in NEEDS_MODEL)
 
 
 def test_every_metric_is_explained() -> None:

@@ -15,6 +15,7 @@ from inbox_env.actions import Opening, StopReason
 from inbox_env.emails import Address, Email
 from inbox_env.questions import Question, write_questions
 from inbox_env.store import build_inbox
+from inbox_env.synthetic.mailbox import SyntheticRecipe
 from inbox_env.trajectory import ToolResultRecord, Trajectory, Turn, read_trajectories
 from scripts.cli import main
 from scripts.episode_view import EpisodeView
@@ -108,10 +109,21 @@ def test_later_mail_is_invisible(mailbox: Path, unprivileged: None, capsys: pyte
     assert "40,000" not in out
 
 
+def test_without_a_mailbox_an_invented_inbox_is_played(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("scripts.play.CACHE", tmp_path)
+    monkeypatch.setattr("scripts.play.INVENTED", SyntheticRecipe("dev", (1,), num_emails=100, num_questions=20))
+    assert main(["play", "--policy", "oracle"]) == 0
+    out = capsys.readouterr().out
+    assert out.count("question  ") == out.count("reward    ") == 5
+    assert main(["play", "--policy", "oracle", "--mailbox", "my.db"]) == 2
+
+
 @pytest.mark.parametrize(
     ("options", "shown"),
     [
-        (["--id", "q1"], "--id needs --questions"),
+        (["--id", "q1"], "no question q1 about inbox me - name the file"),
         (["--questions", "none.jsonl"], "no such question file"),
         (["--question", "x", "--policy", "no-such-policy"], "no-such-policy"),
         (["--question", "x", "--inbox", "you"], "no inbox 'you'"),
