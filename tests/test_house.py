@@ -10,8 +10,6 @@ import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
-
 from scripts.cli import COMMANDS
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -61,28 +59,29 @@ def test_every_package_folder_is_shipped() -> None:
     assert folders == set(project["tool"]["setuptools"]["packages"])
 
 
-@pytest.mark.parametrize("path", [*SOURCES, *TESTS], ids=name_of)
-def test_a_file_stays_readable_in_one_sitting(path: Path) -> None:
-    assert len(path.read_text(encoding="utf-8").splitlines()) <= MAX_FILE_LINES
+def test_every_file_stays_readable_in_one_sitting() -> None:
+    lengths = {name_of(path): len(path.read_text(encoding="utf-8").splitlines()) for path in [*SOURCES, *TESTS]}
+    assert {name: length for name, length in lengths.items() if length > MAX_FILE_LINES} == {}
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=name_of)
-def test_a_function_does_one_thing(path: Path) -> None:
-    lengths = {f.name: (f.end_lineno or f.lineno) - f.lineno + 1 for f in functions(path)}
+def test_every_function_does_one_thing() -> None:
+    lengths = {
+        f"{name_of(path)}:{function.name}": (function.end_lineno or 0) - function.lineno + 1
+        for path in SOURCES
+        for function in functions(path)
+    }
     assert {name: length for name, length in lengths.items() if length > MAX_FUNCTION_LINES} == {}
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=name_of)
-def test_a_module_says_what_it_is_for(path: Path) -> None:
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    assert not tree.body or ast.get_docstring(tree)
+def test_every_module_says_what_it_is_for() -> None:
+    trees = {name_of(path): ast.parse(path.read_text(encoding="utf-8")) for path in SOURCES}
+    assert [name for name, tree in trees.items() if tree.body and not ast.get_docstring(tree)] == []
 
 
-@pytest.mark.parametrize("path", [*SOURCES, *TESTS, *DOCS], ids=name_of)
-def test_no_path_of_one_machine_and_nothing_unfinished(path: Path) -> None:
-    text = path.read_text(encoding="utf-8")
-    assert MACHINE_PATH.findall(text) == []
-    assert UNFINISHED.findall(text) == []
+def test_no_path_of_one_machine_and_nothing_unfinished() -> None:
+    texts = {name_of(path): path.read_text(encoding="utf-8") for path in [*SOURCES, *TESTS, *DOCS]}
+    assert [(name, found) for name, text in texts.items() for found in MACHINE_PATH.findall(text)] == []
+    assert [(name, found) for name, text in texts.items() for found in UNFINISHED.findall(text)] == []
 
 
 def test_the_readme_names_every_command_and_stays_short() -> None:
