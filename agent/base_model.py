@@ -8,6 +8,7 @@ is learnt in half a million tokens instead of not within several (EXPERIMENTS.md
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
@@ -42,7 +43,7 @@ def make_base_model(
 
 
 @torch.no_grad()
-def look_back(attention: torch.nn.Module, heads: dict[int, int], head_dim: int, theta: float) -> None:
+def look_back(attention: Any, heads: dict[int, int], head_dim: int, theta: float) -> None:
     """Set query and key biases of `heads` so that, before training, each attends to the token `offset` back.
 
     With rotary positions a constant query and key score sum_f a^2 cos((i - j - offset) w_f): highest at

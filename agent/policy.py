@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from inbox_env.actions import Action, Observation, Opening
+from inbox_env.env import EnvLimits
 
 __all__ = ["Actor", "Opening", "Policy", "TokenTrace"]
 
@@ -54,6 +55,7 @@ class Policy(Protocol):
     """A named way of acting."""
 
     name: str
+    limits: EnvLimits | None  # what it was made for; None: whatever the caller uses
 
     def start(self, opening: Opening) -> Actor:
         """Return a fresh actor for one episode."""

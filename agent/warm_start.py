@@ -7,19 +7,18 @@ one would. Uses training inboxes only.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from random import Random
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from agent.arena import Arena
 from agent.chat_format import ChatFormat
 from agent.policies.demonstrator import demonstrator, oracle
 from agent.policy import TokenTrace
 from agent.prompts import system_prompt
 from agent.rollout import rollout
 from agent.sft import demonstrate, fill, repeat_drill, trace_of
-from inbox_env.env import EnvLimits, InboxEnv
-from inbox_env.inbox import Inbox
 from inbox_env.questions import Question
 
 
@@ -47,25 +46,22 @@ class WarmStart:
         self,
         chat: ChatFormat,
         vocab_size: int,
-        inboxes: Mapping[str, Inbox],
-        questions: Sequence[Question],
-        limits: EnvLimits,
+        arena: Arena,
         *,
         prompt: str,
         mix: WarmStartMix,
         seed: int,
     ) -> None:
         self._chat, self._vocab_size, self._prompt, self._mix, self._seed = chat, vocab_size, prompt, mix, seed
-        self._inboxes, self._questions, self._limits = inboxes, questions, limits
-        self._gold = {question.id: question for question in questions}
-        self._oracle = oracle(self._gold, self._number_of)
+        self._arena, self._questions = arena, arena.questions
+        self._oracle = oracle(arena.gold, self._number_of)
 
     def step(self, number: int) -> list[TokenTrace]:
         """Return the traces of step `number` (from 1)."""
         return fill(self._stream(Random(f"{self._seed}:{number}"), number), self._mix.step_tokens)
 
     def _stream(self, random: Random, number: int) -> Iterator[TokenTrace]:
-        policy = demonstrator(self._gold, seed=random.getrandbits(32))
+        policy = demonstrator(self._arena.gold, seed=random.getrandbits(32))
         while True:
             draw = random.random()
             if number <= self._mix.drill_steps or draw < self._mix.drill_share:
@@ -74,22 +70,19 @@ class WarmStart:
                 yield asyncio.run(self._read(random))
             else:
                 yield asyncio.run(
-                    demonstrate(policy, self._env(random.choice(self._questions)), self._chat, self._prompt)
+                    demonstrate(policy, self._arena.env(random.choice(self._questions)), self._chat, self._prompt)
                 )
 
     async def _read(self, random: Random) -> TokenTrace:
         question = random.choice(self._questions)
         while not question.answerable:
             question = random.choice(self._questions)
-        env = self._env(question)
+        env = self._arena.env(question)
         opening = env.opening()
         played = await rollout(self._oracle, env)
         start = self._chat.prompt_ids(system_prompt(self._prompt, opening), opening.question)
         return trace_of(played.trajectory, start, self._chat, last_only=True)
 
-    def _env(self, question: Question) -> InboxEnv:
-        return InboxEnv(self._inboxes[question.inbox], question, self._limits)
-
     def _number_of(self, question: Question, message_id: str) -> int | str:
-        mail = self._inboxes[question.inbox].read(message_id, as_of=None)
+        mail = self._arena.inbox(question.inbox).read(message_id, as_of=None)
         return message_id if mail is None else mail.number

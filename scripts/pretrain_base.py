@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 from inbox_env.env import EnvLimits
-from inbox_env.inbox import Inbox
 from inbox_env.rendering import ResultStyle
 from inbox_env.synthetic import generate_inbox
 from inbox_env.synthetic.mailbox import SyntheticRecipe, ensure_mailbox
@@ -71,13 +70,13 @@ def _tokenizer(args: argparse.Namespace) -> Any:
 
 
 def _warm_start(args: argparse.Namespace, chat: Any) -> Any:
+    from agent.arena import Arena
     from agent.warm_start import WarmStart, WarmStartMix
 
     recipe = SyntheticRecipe("train", tuple(range(1, args.inboxes + 1)), num_questions=args.questions)
     mailbox, questions = ensure_mailbox(recipe, Path("data/cache"))
-    inboxes = {name: Inbox.open(mailbox, name) for name in {question.inbox for question in questions}}
-    mix = WarmStartMix()
-    return WarmStart(chat, args.vocab, inboxes, questions, LAPTOP_LIMITS, prompt="laptop", mix=mix, seed=args.seed)
+    arena = Arena.open(mailbox, questions, LAPTOP_LIMITS)
+    return WarmStart(chat, args.vocab, arena, prompt="laptop", mix=WarmStartMix(), seed=args.seed)
 
 
 def _train(args: argparse.Namespace, model: Any, optimizer: Any, lessons: Any, state: dict[str, Any]) -> None:
@@ -110,7 +109,8 @@ def learning_rate(step: int, steps: int, highest: float, warm_up: int = 50) -> f
 
 
 def _publish(args: argparse.Namespace, model: Any, chat: Any, state: dict[str, Any]) -> None:
-    model.set_attn_implementation("sdpa")
-    model.save_pretrained(args.out)
-    chat.save(args.out)
+    from agent.model_folder import AgentCard, LoadedModel, save_model
+
+    card = AgentCard(prompt="laptop", limits=LAPTOP_LIMITS, max_new_tokens=64, max_context=1024)
+    save_model(args.out, LoadedModel(model, chat, card))
     print(f"{args.out}: {state['tokens']:,} tokens, {state['seconds']:.0f} s")

@@ -212,6 +212,13 @@ class EvalConfig(Section):
     """Temperature of evaluation; 0 takes the likeliest token."""
 
 
+class ControlConfig(Section):
+    """Further supervised training of the base for the same wall time, to compare with."""
+
+    learning_rate: float = Field(default=5e-4, gt=0)
+    """Learning rate at its start; it falls to zero."""
+
+
 class TrainConfig(Section):
     """A whole training run."""
 
@@ -233,6 +240,8 @@ class TrainConfig(Section):
     """Which loss, and how far one update may go."""
     eval: EvalConfig = EvalConfig()
     """Evaluation on held-out inboxes."""
+    control: ControlConfig = ControlConfig()
+    """The supervised control of `mailsleuth train --control`."""
     track: Literal["none", "wandb", "tensorboard"] = "none"
     """Where metrics go besides the run folder."""
 

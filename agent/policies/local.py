@@ -13,6 +13,7 @@ from agent.policy import TokenTrace
 from agent.prompts import system_prompt
 from agent.sampling.engine import SamplingEngine, Session
 from inbox_env.actions import Action, Observation, Opening
+from inbox_env.env import EnvLimits
 
 
 class LocalActor:
@@ -54,8 +55,9 @@ class LocalPolicy:
         name: str = "local",
         seed: int = 0,
         max_new_tokens: int = 64,
+        limits: EnvLimits | None = None,
     ) -> None:
-        self.name, self.chat, self.engine = name, chat, engine
+        self.name, self.chat, self.engine, self.limits = name, chat, engine, limits
         self.max_new_tokens = max_new_tokens
         self._prompt, self._seed = prompt, seed
         self._num_started: Counter[str] = Counter()

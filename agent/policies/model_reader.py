@@ -5,9 +5,20 @@ This is how keyword heuristics are compared with a trained agent like for like: 
 
 from __future__ import annotations
 
+from agent.policies.heuristics import ANY_KEYWORD, HEURISTICS
 from agent.policies.local import LocalPolicy
-from agent.policies.scripted import Played, Reader
+from agent.policies.scripted import Played, Reader, ScriptedPolicy
 from inbox_env.actions import Action, Opening
+from inbox_env.env import EnvLimits
+
+
+def read_with(search: str, policy: LocalPolicy, limits: EnvLimits) -> ScriptedPolicy:
+    """Return the heuristic `search` with `policy`'s model as its reader, under `limits`."""
+    match = "any" if search in ANY_KEYWORD else limits.match
+    name = f"{search}+{policy.name}"
+    return ScriptedPolicy(
+        name, HEURISTICS[search], model_reader(policy), limits=limits.model_copy(update={"match": match})
+    )
 
 
 def model_reader(policy: LocalPolicy) -> Reader:

@@ -13,6 +13,7 @@ from typing import Any
 
 from agent.policy import TokenTrace
 from inbox_env.actions import Action, Observation, Opening, ToolCall
+from inbox_env.env import EnvLimits
 from inbox_env.questions import Question
 
 Script = Generator[Action | None, Observation, None]
@@ -75,8 +76,10 @@ class ScriptedActor:
 class ScriptedPolicy:
     """A script and a reader under a name; every episode has its own random stream, made from the question's id."""
 
-    def __init__(self, name: str, make_script: MakeScript, reader: Reader, seed: int = 0) -> None:
-        self.name = name
+    def __init__(
+        self, name: str, make_script: MakeScript, reader: Reader, seed: int = 0, limits: EnvLimits | None = None
+    ) -> None:
+        self.name, self.limits = name, limits
         self._make_script, self._reader, self._seed = make_script, reader, seed
 
     def start(self, opening: Opening) -> ScriptedActor:

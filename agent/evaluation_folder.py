@@ -1,0 +1,64 @@
+"""Playing questions with a policy and keeping what was played: only missing episodes are played again.
+
+One JSON Lines file of trajectories a policy; reports are always computed from the files.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from agent.arena import Arena
+from agent.evaluate import PolicyReport, Role, summarise
+from agent.policy import Policy
+from agent.rollout import rollout_many
+from inbox_env.actions import StopReason
+from inbox_env.questions import Question
+from inbox_env.trajectory import Trajectory, read_trajectories, write_trajectories
+from rewards.ladder import Mode
+
+
+class EvaluationFolder:
+    """Where the episodes of one comparison are kept."""
+
+    def __init__(self, folder: Path, arena: Arena, split: str, mode: Mode, *, deadline_seconds: float = 60.0) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.folder = folder
+        self._arena, self._split, self._mode = arena, split, mode
+        self._deadline_seconds = deadline_seconds
+
+    def play(
+        self, policy: Policy, role: Role, questions: Sequence[Question], *, concurrency: int = 128, name: str = ""
+    ) -> PolicyReport:
+        """Return the report of `policy` (called `name`, if given) on `questions`; episodes on file are not repeated."""
+        name = name or policy.name
+        path = self.path(name)
+        done = self._read(path)
+        missing = [question for question in questions if question.id not in done]
+        if missing:
+            arena = self._arena.with_limits(policy.limits) if policy.limits else self._arena
+            rollouts = asyncio.run(
+                rollout_many(
+                    policy, arena.envs(missing), concurrency=concurrency, deadline_seconds=self._deadline_seconds
+                )
+            )
+            played = [rollout.trajectory for rollout in rollouts]
+            done |= {trajectory.question_id: trajectory for trajectory in played}
+            write_trajectories(path, done.values())
+        return summarise(name, role, self._split, [done[question.id] for question in questions], questions, self._mode)
+
+    def path(self, name: str) -> Path:
+        """Return the file of a policy's trajectories."""
+        return self.folder / (re.sub(r"[^A-Za-z0-9.+-]+", "_", name) + ".jsonl")
+
+    def trajectories(self, name: str) -> dict[str, Trajectory]:
+        """Return the episodes on file of a policy, by question id."""
+        return self._read(self.path(name))
+
+    def _read(self, path: Path) -> dict[str, Trajectory]:
+        """Episodes that an outage ended are not on file: they are played again."""
+        if not path.is_file():
+            return {}
+        return {t.question_id: t for t in read_trajectories(path) if t.stop_reason is not StopReason.ERROR}

@@ -1,0 +1,80 @@
+"""A model folder: weights and tokenizer as transformers loads them, and `agent.json`: how the model is used here.
+
+Reads safetensors only, never pickle, and never runs code that comes with a model.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from agent.chat_format import ChatFormat
+from inbox_env.env import EnvLimits
+from inbox_env.errors import CorruptError, UsageError
+
+AGENT_CARD = "agent.json"
+
+
+class AgentCard(BaseModel):
+    """What a model was trained with, and therefore wants to be asked with."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    prompt: str = "default"
+    """System prompt: a file of agent/prompts."""
+    limits: EnvLimits = EnvLimits()
+    """Limits of an episode and the look of tool results."""
+    max_new_tokens: int = Field(default=512, ge=1)
+    """Tokens of one turn."""
+    max_context: int = Field(default=16384, ge=1)
+    """Tokens of one episode."""
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedModel:
+    """A model ready to be sampled from or trained."""
+
+    model: Any
+    chat: ChatFormat
+    card: AgentCard
+
+
+def load_model(path: Path, device: str = "cpu") -> LoadedModel:
+    """Return the model of a folder or of a run (its `model` folder); raises UsageError or CorruptError."""
+    from safetensors import SafetensorError
+    from transformers import AutoModelForCausalLM
+
+    folder = path / "model" if (path / "model").is_dir() else path
+    if not (folder / "config.json").is_file():
+        raise UsageError(48, "no model here", where=str(path), next_step="give a run folder or a transformers folder")
+    chat = ChatFormat.load(folder)
+    try:
+        model = AutoModelForCausalLM.from_pretrained(folder, local_files_only=True, use_safetensors=True)
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+        first_line = str(error).strip().partition("\n")[0][:120]
+        raise CorruptError(
+            48, f"cannot load the model ({first_line})", where=str(folder), next_step="fetch or train it again"
+        ) from error
+    return LoadedModel(model.to(device), chat, _read_card(folder / AGENT_CARD))
+
+
+def save_model(folder: Path, loaded: LoadedModel) -> None:
+    """Write the folder that `load_model` and `AutoModelForCausalLM.from_pretrained` read."""
+    attention = loaded.model.config._attn_implementation
+    loaded.model.set_attn_implementation("sdpa")
+    loaded.model.save_pretrained(folder)
+    loaded.model.set_attn_implementation(attention)
+    loaded.chat.save(folder)
+    (folder / AGENT_CARD).write_text(loaded.card.model_dump_json(indent=1) + "\n", encoding="utf-8")
+
+
+def _read_card(path: Path) -> AgentCard:
+    if not path.is_file():
+        return AgentCard()
+    try:
+        return AgentCard.model_validate_json(path.read_text(encoding="utf-8"))
+    except (ValidationError, UnicodeDecodeError) as error:
+        raise CorruptError(49, "the agent card is damaged", where=str(path)) from error

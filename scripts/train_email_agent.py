@@ -1,0 +1,229 @@
+"""Train an agent to find the right email.
+
+Evaluates the base model and the baselines on test questions, trains with GRPO on training inboxes, evaluates again,
+and writes a run folder with metrics, checkpoints, the trained model, summary.json and report.html.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import resource
+import time
+from collections.abc import Iterable
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+if TYPE_CHECKING:
+    from agent.arena import Arena
+    from agent.evaluate import PolicyReport
+    from agent.evaluation_folder import EvaluationFolder
+    from agent.grpo.config import TrainConfig
+    from agent.grpo.trainer import GrpoTrainer
+    from agent.tracking import Tracker
+    from inbox_env.questions import Question
+
+_PACKAGES = ("mailsleuth", "torch", "transformers", "tokenizers", "numpy")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    parser.add_argument("--config", type=Path, required=True, help="TOML file, see scripts/configs")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override one key; repeatable")
+    parser.add_argument("--resume", action="store_true", help="go on with an interrupted run")
+    parser.add_argument("--clean", action="store_true", help="empty the run folder first")
+    parser.add_argument("--control", action="store_true", help="also train the supervised control (as long again)")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Train and report; returns 0."""
+    from agent.grpo.config import load_config
+    from agent.run_folder import open_run
+
+    config = load_config(args.config, args.set)
+    with open_run(config, is_resuming=args.resume, is_clean=args.clean) as folder:
+        _run(config, folder, with_control=args.control, console=Console())
+    return 0
+
+
+def _run(config: TrainConfig, folder: Path, *, with_control: bool, console: Console) -> None:
+    import torch
+
+    from agent.evaluation_folder import EvaluationFolder
+    from agent.grpo.arenas import open_arena
+    from agent.grpo.trainer import GrpoTrainer
+    from agent.model_folder import LoadedModel, load_model, save_model
+    from agent.tracking import open_tracker
+
+    started = time.monotonic()
+    if config.model.threads:
+        torch.set_num_threads(config.model.threads)
+    loaded = load_model(config.model.path, config.model.device)
+    limits = config.env.limits()
+    train, dev, test = (open_arena(config.data, split, limits) for split in ("train", "dev", "test"))
+    questions = _spread(test.questions, config.eval.num_test_questions)
+    evaluation = EvaluationFolder(folder / "evaluation", test, "test", config.reward.mode)
+    trainer = GrpoTrainer(config, loaded.model, loaded.chat, train, dev, folder)
+    console.print(
+        f"{folder}: {config.model.path}, {len(train.questions)} training questions, {len(questions)} for test"
+    )
+    reports = _evaluate_before(config, trainer, evaluation, test, questions)
+    trainer.resume()
+    with open_tracker(config, folder) as tracker:
+        _train(trainer, tracker, console)
+    card = _card(config)
+    save_model(folder / "model", LoadedModel(loaded.model, loaded.chat, card))
+    reports.append(_play(trainer, evaluation, "trained", questions))
+    if with_control:
+        reports.append(_control(config, trainer.seconds, train, evaluation, test, questions, console))
+    _write_samples(folder, evaluation, questions)
+    _write_summary(folder, config, trainer, reports, time.monotonic() - started)
+    _report(folder, console)
+
+
+def _evaluate_before(
+    config: TrainConfig, trainer: GrpoTrainer, evaluation: EvaluationFolder, test: Arena, questions: list[Question]
+) -> list[PolicyReport]:
+    """Evaluate everything that does not learn, with the model as it is before training."""
+    from agent.policies import load_policy
+    from agent.policies.heuristics import HEURISTICS
+    from agent.policies.model_reader import read_with
+
+    reports = [_play(trainer, evaluation, "base", questions)]
+    model = trainer.policy("base", seed=config.run.seed)
+    trainer.engine.temperature = config.eval.temperature
+    for name in HEURISTICS:
+        reports.append(evaluation.play(read_with(name, model, test.limits), "baseline", questions))
+        perfect = load_policy(name, test.gold)
+        reports.append(evaluation.play(perfect, "baseline", questions, name=f"{name} (perfect reader)"))
+    trainer.engine.temperature = config.sampling.temperature
+    reports.append(evaluation.play(load_policy("demonstrator", test.gold), "demonstrator", questions))
+    reports.append(evaluation.play(load_policy("oracle", test.gold), "oracle", questions))
+    return reports
+
+
+def _play(trainer: GrpoTrainer, evaluation: EvaluationFolder, role: Any, questions: list[Question]) -> PolicyReport:
+    config = trainer.config
+    trainer.engine.temperature = config.eval.temperature
+    policy = trainer.policy(role, seed=config.run.seed)
+    report = evaluation.play(policy, role, questions, concurrency=config.sampling.max_rows)
+    trainer.engine.temperature = config.sampling.temperature
+    return report
+
+
+def _train(trainer: GrpoTrainer, tracker: Tracker, console: Console) -> None:
+    columns = (
+        TextColumn("training"),
+        BarColumn(),
+        TextColumn("step {task.completed}/{task.total}  {task.description}"),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console) as progress:
+        task = progress.add_task("", total=trainer.config.grpo.steps, completed=trainer.step)
+
+        def show(row: dict[str, float]) -> None:
+            tracker.log(row)
+            text = f"reward {row['reward_mean']:+.2f}  right {row['accuracy']:.0%}  turns {row['num_turns_mean']:.1f}"
+            if "eval_accuracy" in row:
+                text += f"  held-out {row['eval_accuracy']:.0%}"
+                console.print(f"step {int(row['step'])}: {text}")
+            progress.update(task, completed=row["step"], description=text)
+
+        trainer.train(show)
+
+
+def _control(
+    config: TrainConfig,
+    seconds: float,
+    train: Arena,
+    evaluation: EvaluationFolder,
+    test: Arena,
+    questions: list[Question],
+    console: Console,
+) -> PolicyReport:
+    """Train the supervised control for as long as GRPO took, and play it."""
+    from agent.control import train_control
+    from agent.grpo.trainer import GrpoTrainer
+    from agent.model_folder import load_model
+
+    loaded = load_model(config.model.path, config.model.device)
+    console.print(f"control: {seconds:.0f} s of further supervised training")
+    steps = train_control(config, loaded, train, seconds)
+    console.print(f"control: {steps} steps")
+    trainer = GrpoTrainer(config, loaded.model, loaded.chat, train, test, evaluation.folder)
+    return _play(trainer, evaluation, "control", questions)
+
+
+def _card(config: TrainConfig) -> Any:
+    from agent.model_folder import AgentCard
+
+    return AgentCard(
+        prompt=config.model.prompt,
+        limits=config.env.limits(),
+        max_new_tokens=config.sampling.max_new_tokens,
+        max_context=config.sampling.max_context,
+    )
+
+
+def _spread(questions: Iterable[Question], count: int) -> list[Question]:
+    """Return `count` questions taken evenly over the inboxes, in file order."""
+    everything = list(questions)
+    step = max(1, len(everything) // count)
+    return everything[::step][:count]
+
+
+def _write_samples(folder: Path, evaluation: EvaluationFolder, questions: list[Question], count: int = 5) -> None:
+    """Keep the first questions (two of them unanswerable or corrected, if there are) as played before and after."""
+    before, after = evaluation.trajectories("base"), evaluation.trajectories("trained")
+    special = [question for question in questions if question.kind in ("unanswerable", "distractor")][:2]
+    plain = [question for question in questions if question not in special][: count - len(special)]
+    with (folder / "samples.jsonl").open("w", encoding="utf-8") as file:
+        for question in plain + special:
+            row = {
+                "question_id": question.id,
+                "question": question.model_dump(mode="json"),
+                "before": before[question.id].model_dump(mode="json"),
+                "after": after[question.id].model_dump(mode="json"),
+            }
+            file.write(json.dumps(row) + "\n")
+
+
+def _write_summary(
+    folder: Path, config: TrainConfig, trainer: GrpoTrainer, reports: list[PolicyReport], total_seconds: float
+) -> None:
+    summary = {
+        "policies": [report.model_dump(mode="json") for report in reports],
+        "train": {
+            "steps": trainer.step,
+            "seconds": round(trainer.seconds, 1),
+            "total_seconds": round(total_seconds, 1),
+            "generated_tokens": trainer.generated_tokens,
+            "trained_tokens": trainer.trained_tokens,
+            "peak_rss_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
+            "seed": config.run.seed,
+            "mode": config.reward.mode,
+        },
+        "versions": {"python": platform.python_version(), **{name: _version(name) for name in _PACKAGES}},
+    }
+    (folder / "summary.json").write_text(json.dumps(summary, indent=1) + "\n", encoding="utf-8")
+
+
+def _report(folder: Path, console: Console) -> None:
+    from scripts.report import policies_table, write_report
+
+    write_report(folder)
+    console.print(policies_table(json.loads((folder / "summary.json").read_text(encoding="utf-8"))))
+    console.print(f"report: {folder / 'report.html'}")
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "not installed"
