@@ -182,6 +182,8 @@ def _write_rejects(path: Path, rejects: Sequence[Reject]) -> Path | None:
 
 
 def _no_room(error: OSError | sqlite3.OperationalError, mailbox: Path) -> ResourceError | None:
-    is_full = error.errno in _NO_ROOM if isinstance(error, OSError) else "full" in str(error)
+    """SQLite's errors here come from writing the temporary file; of the system's, only lack of room is meant."""
+    if isinstance(error, OSError) and error.errno not in _NO_ROOM:
+        return None
     next_step = "make room and import again; the mailbox is as it was"
-    return ResourceError(60, "no room left", where=str(mailbox.parent), next_step=next_step) if is_full else None
+    return ResourceError(60, f"the import cannot be written: {error}", where=str(mailbox.parent), next_step=next_step)

@@ -51,7 +51,7 @@ class _Entry:
         self.text: list[str] = []
         self.comments: list[str] = []
         self.angle: str | None = None
-        self.is_bad = False
+        self.is_bad = self.has_at = False
 
     def is_empty(self) -> bool:
         return self.angle is None and not self.comments and not "".join(self.text).strip()
@@ -64,6 +64,7 @@ class _Entry:
             is_unclosed = token[0] == '"' and (len(token) < 2 or token[-1] != '"')
             after_angle = self.angle is not None and bool(token.strip())
             self.is_bad = self.is_bad or is_unclosed or after_angle or token in ("<", ">", ")")
+            self.has_at = self.has_at or "@" in token
             self.text.append(token)
 
     def address(self) -> Address:
@@ -96,7 +97,7 @@ def _entries(value: str) -> Iterator[_Entry]:
         elif word in (",", ";"):
             yield entry
             entry = _Entry()
-        elif word == ":" and entry.angle is None and "@" not in "".join(entry.text):
+        elif word == ":" and entry.angle is None and not entry.has_at:
             entry = _Entry()  # the name of a group
         else:
             entry.add(word)

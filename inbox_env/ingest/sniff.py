@@ -29,7 +29,9 @@ def kind_of(head: bytes, name: str) -> FileKind | None:
     suffix = PurePath(name).suffix.lower()
     if suffix != ".eml" and starts_mbox(head) and (suffix in _MBOX_SUFFIXES or not _is_mail_before(head)):
         return "mbox"
-    return "eml" if is_mail(head) else None
+    if is_mail(head):
+        return "eml"
+    return "mbox" if suffix in _MBOX_SUFFIXES else None  # its first separator may lie further on
 
 
 def is_mail(head: bytes) -> bool:

@@ -49,9 +49,10 @@ def find_source(path: Path) -> Source:
     if not head:
         raise UsageError(52, "the file is empty", where=where, next_step=_NEXT_STEP)
     kind = kind_of(head, real.name)
-    if kind is None:
-        raise UsageError(53, "not a mailbox: no mail header at byte 0", where=where, next_step=_NEXT_STEP)
-    return Source(real, kind, found.st_size)
+    source = Source(real, kind or "eml", found.st_size)
+    if kind is None or (kind == "mbox" and not any(isinstance(item, RawMail) for item in read_source(source))):
+        raise UsageError(53, "not a mailbox: no mail in it from byte 0 on", where=where, next_step=_NEXT_STEP)
+    return source
 
 
 def read_source(source: Source) -> Iterator[RawMail | Reject]:
