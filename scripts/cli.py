@@ -41,7 +41,10 @@ COMMANDS = {
     "train": Command("scripts.train_email_agent", "Train an agent to find the right email."),
     "bench": Command("scripts.benchmark", "Compare policies on the same questions."),
     "questions": Command("scripts.generate_questions", "Generate questions with known answers from a mailbox."),
-    "pretrain": Command("scripts.pretrain_base", "Train the laptop base model from scratch: tokenizer, copy drills, warm start on demonstrations."),
+    "pretrain": Command(
+        "scripts.pretrain_base",
+        "Train the laptop base model from scratch: tokenizer, copy drills, warm start on demonstrations.",
+    ),
     "report": Command("scripts.report", "Write the report of a finished run."),
     "bench-system": Command("scripts.bench_system", "Measure the speed of one part of the system."),
 }
@@ -165,7 +168,9 @@ def _as_known(error: Exception) -> MailsleuthError | None:
         extra = EXTRA_OF_PACKAGE.get(package)
         if extra is None:
             return None
-        return UsageError(3, f"this needs the package {package}", next_step=f"pip install 'mailsleuth[{extra}]'")
+        return UsageError(
+            3, f"this needs the package {package}", next_step=f"in the project: pip install -e '.[{extra}]'"
+        )
     if isinstance(error, MemoryError):
         return ResourceError(4, "out of memory", next_step="use a smaller batch, or a machine with more memory")
     if isinstance(error, OSError):
