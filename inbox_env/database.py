@@ -16,7 +16,7 @@ from urllib.parse import quote
 
 from inbox_env.errors import CorruptError, UsageError
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 MAX_EMAILS = 1 << 24  # per inbox: a mail's row id is inbox_id * MAX_EMAILS + number
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -33,7 +33,10 @@ CREATE_MAILS = """CREATE TABLE mails (
     envelope TEXT NOT NULL, body TEXT NOT NULL)"""
 CREATE_MESSAGE_ID_INDEX = "CREATE UNIQUE INDEX mails_by_message_id ON mails (inbox_id, message_id)"
 CREATE_DATE_INDEX = "CREATE INDEX mails_by_date ON mails (inbox_id, sent_us)"
-SCHEMA = (CREATE_SCHEMA, CREATE_INBOXES, CREATE_MAILS, CREATE_MESSAGE_ID_INDEX, CREATE_DATE_INDEX)
+CREATE_ALIASES = """CREATE TABLE aliases (
+    inbox_id INTEGER NOT NULL, message_id TEXT NOT NULL, mail_id INTEGER NOT NULL REFERENCES mails (id),
+    PRIMARY KEY (inbox_id, message_id)) WITHOUT ROWID"""
+SCHEMA = (CREATE_SCHEMA, CREATE_INBOXES, CREATE_MAILS, CREATE_MESSAGE_ID_INDEX, CREATE_DATE_INDEX, CREATE_ALIASES)
 
 _PROGRESS_OPCODES = 2000
 _ALLOWED = frozenset({sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ, sqlite3.SQLITE_FUNCTION})

@@ -24,6 +24,7 @@ def to_row(email: Email) -> tuple[str | int | None, ...]:
         "folders": email.folders,
         "attachments": [asdict(attachment) for attachment in email.attachments],
         "defects": email.defects,
+        "aliases": email.aliases,
     }
     return (
         clean(email.message_id),
@@ -31,7 +32,7 @@ def to_row(email: Email) -> tuple[str | int | None, ...]:
         clean(email.sender.name),
         clean(email.sender.email),
         clean(email.subject),
-        json.dumps({key: value for key, value in envelope.items() if value}),
+        clean(json.dumps({key: value for key, value in envelope.items() if value}, ensure_ascii=False)),
         clean(email.body),
     )
 
@@ -67,6 +68,7 @@ def _from_row(row: tuple[Any, ...]) -> Email:
         folders=tuple(envelope.get("folders", ())),
         attachments=tuple(Attachment(**item) for item in envelope.get("attachments", ())),
         defects=tuple(envelope.get("defects", ())),
+        aliases=tuple(envelope.get("aliases", ())),
     )
 
 

@@ -49,6 +49,9 @@ SUFFIX_TWINS = """UPDATE staging.staged SET message_id = message_id || '#' || tw
 SELECT_STAGED_ORDER = "SELECT seq FROM staging.staged ORDER BY sent_us, message_id"
 INSERT_MAIL = f"""INSERT INTO mails (id, inbox_id, {MAIL_COLUMNS})
     SELECT ?, ?, {MAIL_COLUMNS} FROM staging.staged WHERE seq = ?"""
+DELETE_ALIASES = "DELETE FROM aliases WHERE inbox_id = ?"
+INSERT_ALIASES = """INSERT OR IGNORE INTO aliases (inbox_id, message_id, mail_id)
+    SELECT inbox_id, alias.value, mails.id FROM mails, json_each(envelope, '$.aliases') AS alias WHERE inbox_id = ?"""
 DELETE_MAILS = "DELETE FROM mails WHERE inbox_id = ?"
 SELECT_SUMMARY = "SELECT count(*), count(*) - count(sent_us), min(sent_us), max(sent_us) FROM mails WHERE inbox_id = ?"
 INSERT_INBOX = """INSERT INTO inboxes (name, owner_name, owner_email, search_index, num_emails, num_undated)
@@ -61,7 +64,9 @@ SELECT_INBOXES = """SELECT id, name, owner_name, owner_email, num_emails, first_
 VISIBLE = "(:as_of IS NULL OR sent_us <= :as_of)"
 SELECT_BY_NUMBER = f"SELECT id, {MAIL_COLUMNS} FROM mails WHERE id = :id AND {VISIBLE}"
 SELECT_BY_MESSAGE_ID = f"""SELECT id, {MAIL_COLUMNS} FROM mails
-    WHERE inbox_id = :inbox_id AND message_id = :message_id AND {VISIBLE}"""
+    WHERE ((inbox_id = :inbox_id AND message_id = :message_id)
+        OR id = (SELECT mail_id FROM aliases WHERE inbox_id = :inbox_id AND message_id = :message_id)) AND {VISIBLE}
+    ORDER BY message_id <> :message_id LIMIT 1"""
 SELECT_CHUNK = f"SELECT id, {MAIL_COLUMNS} FROM mails WHERE id BETWEEN ? AND ? ORDER BY id"
 
 _CHUNK = 500
@@ -116,6 +121,7 @@ class EmailStore:
     def read(self, inbox: str, ref: int | str, as_of: datetime | None) -> StoredEmail | None:
         """Return the mail with this number or Message-ID, or None when the inbox shows none by `as_of`.
 
+        The Message-ID may be that of a copy folded into the mail: the returned mail's own id is the canonical one.
         With `as_of`, an undated mail is not shown.
         """
         info = self.info(inbox)
@@ -174,9 +180,11 @@ def whoosh_directory(path: Path, inbox: str) -> Path:
 def _fill(connection: sqlite3.Connection, inbox: str, owner: Address, index: IndexKind) -> tuple[int, int]:
     connection.execute(INSERT_INBOX, (clean(inbox),))
     inbox_id = int(connection.execute(SELECT_INBOX_ID, (clean(inbox),)).fetchone()[0])
+    connection.execute(DELETE_ALIASES, (inbox_id,))
     connection.execute(DELETE_MAILS, (inbox_id,))
     order = enumerate(connection.execute(SELECT_STAGED_ORDER), inbox_id * MAX_EMAILS + 1)
     connection.executemany(INSERT_MAIL, ((row_id, inbox_id, seq) for row_id, (seq,) in order))
+    connection.execute(INSERT_ALIASES, (inbox_id,))
     summary = connection.execute(SELECT_SUMMARY, (inbox_id,)).fetchone()
     connection.execute(UPDATE_INBOX, (clean(owner.name), clean(owner.email), index, *summary, inbox_id))
     return inbox_id, int(summary[0])

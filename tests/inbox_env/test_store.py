@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from random import Random
@@ -41,6 +42,7 @@ emails = st.builds(
     folders=words,
     attachments=st.lists(st.builds(Attachment, texts, texts, st.integers(0, 2**40)), max_size=2).map(tuple),
     defects=words,
+    aliases=words,
 )
 
 
@@ -117,9 +119,23 @@ def test_mails_that_share_a_message_id_are_all_kept_under_stable_ids(tmp_path: P
     assert kept[0]["<same>"] == "one"
 
 
+def test_the_message_id_of_a_folded_copy_finds_the_mail(tmp_path: Path) -> None:
+    copied = replace(mail(1), aliases=("<a@x>", "<2@x>"))
+    build_inbox(tmp_path / "m.db", "me", [copied, mail(2)])
+    build_inbox(tmp_path / "m.db", "you", [mail(3)])
+    store = EmailStore.open(tmp_path / "m.db")
+    found = [store.read(*args) for args in (("me", "<a@x>", None), ("me", "<2@x>", None), ("you", "<a@x>", None))]
+    assert [stored and stored.email for stored in found] == [copied, mail(2), None]
+    assert store.read("me", "<a@x>", START) is None
+    build_inbox(tmp_path / "m.db", "me", [mail(1)])
+    assert EmailStore.open(tmp_path / "m.db").read("me", "<a@x>", None) is None
+
+
 def test_text_that_no_file_can_hold_is_replaced(tmp_path: Path) -> None:
-    build_inbox(tmp_path / "m.db", "me", [mail(1, "a\udcffb\x00c")])
-    assert all_emails(tmp_path / "m.db", "me")[0].body == "a?b\x00c"
+    odd = replace(mail(1, "a\udcffb\x00c"), to=(Address("\udcff", "\udcfe@x"),), folders=("\udcff",))
+    build_inbox(tmp_path / "m.db", "me", [odd], owner=Address("\udcff", ""))
+    kept = all_emails(tmp_path / "m.db", "me")[0]
+    assert (kept.body, kept.to, kept.folders) == ("a?b\x00c", (Address("?", "?@x"),), ("?",))
 
 
 def test_building_an_inbox_leaves_the_others_untouched(tmp_path: Path) -> None:
