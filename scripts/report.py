@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
+from markupsafe import Markup
 from rich.box import SIMPLE
 from rich.table import Table
 
@@ -97,6 +98,7 @@ def _environment() -> Environment:
         loader=PackageLoader("scripts", "templates"),
         autoescape=select_autoescape(("html.j2",)),
         undefined=StrictUndefined,
+        finalize=_visible,
         trim_blocks=True,
         lstrip_blocks=True,
     )
@@ -104,12 +106,16 @@ def _environment() -> Environment:
         "percent": percent,
         "bar": _bar,
         "chart": chart_svg,
-        "safe_text": safe,
         "md": _markdown,
         "fence": _fence,
     }
     environment.filters.update(filters)
     return environment
+
+
+def _visible(value: Any) -> Any:
+    """Every text that a template prints passes here; drawings are markup already and hold no text from outside."""
+    return safe(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
 def _bar(policy: PolicyReport) -> str:
