@@ -4,6 +4,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 CONFIG ?= scripts/configs/laptop.toml
+# For `make train`: ARGS=--resume goes on with an interrupted run, ARGS=--clean begins again.
+ARGS ?=
 POLICY ?= local:data/runs/laptop
 # Without an NVIDIA GPU, torch comes from its CPU index: gigabytes smaller. `make TORCH_INDEX= ...` takes PyPI's build.
 TORCH_INDEX ?= $(if $(shell command -v nvidia-smi),,https://download.pytorch.org/whl/cpu)
@@ -16,7 +18,7 @@ help:  ## print this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 train: $(VENV)/.train  ## install, train the bundled agent on the CPU, print before and after
-	$(BIN)/mailsleuth train --config $(CONFIG)
+	$(BIN)/mailsleuth train --config $(CONFIG) $(ARGS)
 
 test: $(VENV)/.dev  ## install, run the tests
 	$(BIN)/python -m pytest
