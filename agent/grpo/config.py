@@ -333,5 +333,6 @@ def _nearest(key: str) -> str:
     siblings = {other.rpartition(".")[2]: other for other in known if other.rpartition(".")[0] == section}
     if near := difflib.get_close_matches(name, siblings, 1, cutoff=0.7):
         return f"did you mean {siblings[near[0]]}?"
-    elsewhere = [other for other in known if other.rpartition(".")[2] == name] or difflib.get_close_matches(key, known)
-    return f"did you mean {elsewhere[0]}?" if elsewhere else "see README, Configuration"
+    anywhere = {other.rpartition(".")[2]: other for other in known}
+    near = difflib.get_close_matches(name, anywhere, 1, cutoff=0.7)
+    return f"did you mean {anywhere[near[0]]}?" if near else "see README, Configuration"

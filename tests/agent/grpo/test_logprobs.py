@@ -1,0 +1,100 @@
+from __future__ import annotations
+
+import pytest
+import torch
+
+from agent.grpo.logprobs import action_logprobs, chunked_logprobs
+from agent.grpo.packing import pack
+from agent.segment_attention import SEGMENT_ATTENTION, enable_segment_attention
+from inbox_env.errors import UsageError
+from tests.agent.grpo.builders import SHAPES, make_model, make_samples
+
+
+def reference_logprobs(model, sample, temperature=1.0):
+    """One sequence on its own, with the logits of every token."""
+    logits = model(input_ids=torch.tensor([sample.token_ids])).logits[0, :-1] / temperature
+    distribution = torch.distributions.Categorical(logits=logits)
+    sampled = torch.tensor(sample.action_mask[1:]).bool()
+    return distribution.log_prob(torch.tensor(sample.token_ids[1:]))[sampled], distribution.entropy()[sampled]
+
+
+def packed(model, samples, temperature=1.0, **options):
+    enable_segment_attention(model)
+    parts = [action_logprobs(model, batch, temperature, **options) for batch in pack(samples, 90)]
+    return torch.cat([part[0] for part in parts]), torch.cat([part[1] for part in parts])
+
+
+@pytest.mark.parametrize("kind", SHAPES)
+@pytest.mark.parametrize("temperature", [1.0, 0.7])
+def test_packed_logprobs_and_gradients_equal_each_sequence_alone(kind, temperature):
+    samples = make_samples()
+    model = make_model(kind)
+    parts = [reference_logprobs(model, sample, temperature) for sample in samples]
+    wanted, entropy = (torch.cat(column) for column in zip(*parts, strict=True))
+    wanted.square().sum().backward()
+    gradients = [parameter.grad.clone() for parameter in model.parameters()]
+    model.zero_grad()
+    got, got_entropy = packed(model, samples, temperature, chunk_tokens=7)
+    got.square().sum().backward()
+    torch.testing.assert_close(got.sort()[0], wanted.sort()[0], atol=2e-5, rtol=1e-5)
+    torch.testing.assert_close(got_entropy.sort()[0], entropy.sort()[0], atol=2e-5, rtol=1e-5)
+    for parameter, gradient in zip(model.parameters(), gradients, strict=True):
+        torch.testing.assert_close(parameter.grad, gradient, atol=2e-4, rtol=1e-3)
+
+
+def test_no_segment_sees_another():
+    model = make_model()
+    samples = make_samples(3)
+    alone, _ = packed(model, samples[:1])
+    together, _ = packed(model, samples[:1] + samples[1:])
+    assert any(torch.allclose(window, alone, atol=1e-5) for window in together.unfold(0, len(alone), 1))
+
+
+def test_no_mask_of_all_pairs_is_built(monkeypatch):
+    model = make_model()
+    enable_segment_attention(model)
+    seen = []
+    layer = model.model.layers[0]
+    layer.register_forward_pre_hook(lambda _, args, kwargs: seen.append(kwargs["attention_mask"]), with_kwargs=True)
+    action_logprobs(model, pack(make_samples(), 500)[0])
+    assert model.config._attn_implementation == SEGMENT_ATTENTION
+    assert seen == [None]
+
+
+def test_off_the_mask_the_gradient_is_zero():
+    model = make_model()
+    enable_segment_attention(model)
+    (batch,) = pack(make_samples(2), 500)
+    states = torch.randn(batch.num_tokens, 32, requires_grad=True)
+    logprobs, _ = chunked_logprobs(
+        states.index_select(0, batch.action_positions), model.get_output_embeddings(), batch.target_ids
+    )
+    logprobs.sum().backward()
+    touched = states.grad.abs().sum(-1).nonzero()[:, 0]
+    assert set(touched.tolist()) == set(batch.action_positions.tolist())
+
+
+def test_logprobs_are_float32_whatever_the_model_is():
+    logprobs, entropy = packed(make_model(dtype=torch.bfloat16), make_samples())
+    assert logprobs.dtype == entropy.dtype == torch.float32
+
+
+def test_no_sampled_token_gives_empty_logprobs():
+    logprobs, entropy = chunked_logprobs(torch.zeros(0, 8), torch.nn.Linear(8, 5), torch.zeros(0, dtype=torch.long))
+    assert logprobs.shape == entropy.shape == (0,)
+
+
+def test_forgotten_segment_lengths_are_an_error_and_not_a_wrong_answer():
+    model = make_model()
+    enable_segment_attention(model)
+    with pytest.raises(ValueError, match="segment_lengths"):
+        model(input_ids=torch.tensor([[1, 2, 3]]))
+    with pytest.raises(ValueError, match="do not cover"):
+        model(input_ids=torch.tensor([[1, 2, 3]]), segment_lengths=(2,))
+
+
+def test_a_model_whose_layers_mix_segments_is_refused():
+    model = make_model()
+    model.config.layer_types = ["conv", "full_attention"]
+    with pytest.raises(UsageError, match="packed"):
+        enable_segment_attention(model)
