@@ -21,6 +21,8 @@ from transformers import AutoModelForCausalLM, Qwen3Config, Qwen3ForCausalLM
 
 from agent.sampling.torch_engine import TorchEngine
 
+WORKLOADS = ("one_turn", "tool_turns", "laptop_step")
+
 
 @dataclass(frozen=True, slots=True)
 class Workload:
@@ -127,20 +129,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--threads", type=int, default=1, help="torch threads (default 1)")
     parser.add_argument("--repeats", type=int, default=3, help="runs of each, the median counts (default 3)")
     parser.add_argument("--device", default="cpu", help="torch device (default cpu)")
+    parser.add_argument("--workload", choices=WORKLOADS, action="append", help="one of the workloads (default all)")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Run the three workloads and print the table."""
+    """Run the workloads and print the table."""
     torch.set_num_threads(args.threads)
     model = _load(args.model).to(args.device).eval()
     vocab_size = model.config.vocab_size
-    works = (
-        one_turn(vocab_size),
-        tool_turns(vocab_size, "tool_turns", num_groups=8, prompt=256),
-        tool_turns(vocab_size, "laptop_step", num_groups=24, prompt=50),
-    )
-    results = [compare(model, work, args.repeats) for work in works]
+    names = args.workload or WORKLOADS
+    results = [compare(model, _workload(name, vocab_size), args.repeats) for name in names]
     if args.json:
         print(json.dumps({"results": results, "threads": args.threads, "versions": _versions()}))
         return 0
@@ -150,6 +149,14 @@ def run(args: argparse.Namespace) -> int:
             f"generate {row['generate_tokens_per_cpu_second']:9.1f} tokens/CPU-s  ratio {row['ratio']:.2f}"
         )
     return 0
+
+
+def _workload(name: str, vocab_size: int) -> Workload:
+    if name == "one_turn":
+        return one_turn(vocab_size)
+    if name == "tool_turns":
+        return tool_turns(vocab_size, name, num_groups=8, prompt=256)
+    return tool_turns(vocab_size, name, num_groups=24, prompt=50)
 
 
 def _load(path: str) -> Any:

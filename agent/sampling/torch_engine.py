@@ -6,7 +6,7 @@ Knows nothing of text, chat or tools; the forward pass is `Decoder`'s.
 
 A session's random numbers depend on its seed alone. Its logits depend in their last bits on what runs
 beside it, because batched matrix products round differently with the batch: a random number that falls on
-the edge between two tokens can then pick the other one (about once in 10^5 tokens in float32).
+the edge between two tokens can then pick the other one (rare in float32, to be expected in bfloat16).
 """
 
 from __future__ import annotations
