@@ -9,6 +9,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import closing, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -68,6 +69,7 @@ class Database:
         if not path.is_file():
             next_step = "make one with `mailsleuth import`"
             raise UsageError(30, "no such mailbox file", where=str(path), next_step=next_step)
+        _roll_back(path)
         database = cls(path, limit_seconds)
         database._check_schema()
         return database
@@ -131,6 +133,17 @@ class Database:
     def _damaged(self, error: Exception) -> CorruptError:
         what = f"the mailbox cannot be read: {error}"
         return CorruptError(32, what, where=str(self.path), next_step="import the mail again")
+
+
+def _roll_back(path: Path) -> None:
+    """Let SQLite undo what a killed writer left behind: a read-only connection may not."""
+    if not path.with_name(path.name + "-journal").exists():
+        return
+    with (
+        suppress(sqlite3.Error),
+        closing(sqlite3.connect(f"file:{quote(str(path.resolve()))}?mode=rw", uri=True)) as db,
+    ):
+        db.execute("PRAGMA schema_version").fetchone()
 
 
 def read_only_uri(path: Path) -> str:

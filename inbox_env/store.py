@@ -220,6 +220,7 @@ def _writing(path: Path) -> Iterator[sqlite3.Connection]:
         raise UsageError(41, "cannot write a mailbox here", where=str(path), next_step="name a file in a folder")
     is_new = not path.exists()
     staging = path.with_name(f"{path.name}.staging-{os.getpid()}")
+    _remove_orphans(path)
     connection = None
     try:
         connection = sqlite3.connect(path, isolation_level=None)
@@ -234,6 +235,25 @@ def _writing(path: Path) -> Iterator[sqlite3.Connection]:
             connection.close()  # rolls back what was not committed
         for leftover in (staging, staging.with_name(staging.name + "-journal"), *([path] if is_new else ())):
             leftover.unlink(missing_ok=True)
+
+
+def _remove_orphans(path: Path) -> None:
+    """Remove the staging files of writers that were killed."""
+    for staging in path.parent.iterdir():
+        name, mark, rest = staging.name.partition(".staging-")
+        pid = rest.removesuffix("-journal")
+        if name == path.name and mark and pid.isdecimal() and not _is_alive(int(pid)):
+            staging.unlink(missing_ok=True)
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 def _write_error(error: sqlite3.DatabaseError, path: Path) -> UsageError | CorruptError | ResourceError:

@@ -21,6 +21,9 @@ _ALIASES = {
 }
 # Python codecs that are no charset of any mail: some are quadratic, some decode to code points out of thin air.
 _NOT_CHARSETS = frozenset({"idna", "punycode", "unicode-escape", "raw-unicode-escape", "undefined", "mbcs", "oem"})
+# Lotus Notes wrote typographic marks as \x01 and a letter; Enron's mail has thousands: "Enron\x01,s".
+_NOTES_QUOTES = {",": "'", "8": "'", ";": "'", "&": '"', "(": '"', "+": '"', ")": "-", "*": "-"}
+_NOTES_QUOTE = re.compile("\x01([,8;&(+)*])")
 _CONTROLS = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
@@ -38,10 +41,12 @@ def decode_bytes(data: bytes, declared: str = "") -> str:
 
 
 def clean_text(text: str) -> str:
-    """Return text without control characters or lone surrogates; line ends are "\\n", tabs stay."""
+    """Return text with a space for each control character or lone surrogate; line ends are "\\n", tabs stay."""
     if "\r" in text:
         text = text.replace("\r\n", "\n").replace("\r", "\n")
-    return _CONTROLS.sub("", text)
+    if "\x01" in text:
+        text = _NOTES_QUOTE.sub(lambda found: _NOTES_QUOTES[found[1]], text)
+    return _CONTROLS.sub(" ", text)
 
 
 def _text_codec(declared: str) -> str | None:

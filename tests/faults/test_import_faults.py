@@ -1,4 +1,4 @@
-"""What must happen when the mail or the machine is bad: faults F01-F03, F07-F19, F22 and F23, and a kill."""
+"""What must happen when the mail or the machine is bad: faults F01-F03, F15-F23."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import json
 import os
 import resource
 import signal
+import sqlite3
 import sys
 import tarfile
-import time
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 
@@ -21,7 +21,6 @@ from inbox_env.emails import Email
 from inbox_env.errors import ExitCode, MailsleuthError, UsageError
 from inbox_env.importing import ImportSummary, import_mail
 from inbox_env.ingest.files import printable
-from inbox_env.ingest.parse import parse_email
 from inbox_env.ingest.sources import find_source, read_source
 from inbox_env.store import EmailStore
 from scripts.cli import main
@@ -79,15 +78,6 @@ def bench(tmp_path: Path) -> Bench:
     return Bench(tmp_path)
 
 
-@pytest.fixture
-def cpu() -> Iterator[list[float]]:
-    """The CPU seconds of the test's body go in as its limit."""
-    limit = [1.0]
-    started = time.process_time()
-    yield limit
-    assert time.process_time() - started <= limit[0]
-
-
 def test_f01_an_unescaped_from_line_is_text(bench: Bench) -> None:
     data = box(plain(1) + b"\nFrom here on it gets better.\nFrom ann@x.org Mon Apr 18 14:26:12 2022\nmore\n", plain(2))
     bench.put("a.mbox", data)
@@ -130,108 +120,6 @@ def test_f03_line_ends_and_a_cut_off_end(bench: Bench, line_end: bytes) -> None:
 def test_f03_mixed_line_ends(bench: Bench) -> None:
     bench.put("a.mbox", box(plain(1)) + box(plain(2)).replace(b"\n", b"\r\n") + box(plain(3)))
     assert bench.run().imported == 3
-
-
-def nested(depth: int) -> bytes:
-    head = b"".join(b'Content-Type: multipart/mixed; boundary="b%d"\n\n--b%d\n' % (i, i) for i in range(depth))
-    return b"From: a@x.org\n" + head + b"\ndeep text\n" + b"".join(b"--b%d--\n" % i for i in reversed(range(depth)))
-
-
-@pytest.mark.parametrize("depth", [60, 500, 5_000])
-def test_f07_deep_multiparts_stop_at_the_cap(depth: int, cpu: list[float]) -> None:
-    raw = nested(depth)
-    cpu[0] = 0.4 if depth <= 500 else 1.0
-    email = parse_email(raw)
-    assert "too_deep" in email.defects
-    assert "deep text" in email.body
-
-
-def test_f07_deep_attached_messages_stop_at_the_cap(cpu: list[float]) -> None:
-    email = parse_email(b"Content-Type: message/rfc822\n\n" * 1_000 + b"Subject: deep\n\ndeep text\n")
-    assert "too_deep" in email.defects
-    assert "deep text" in email.body
-
-
-def test_f08_parts_are_counted_and_capped(cpu: list[float]) -> None:
-    cpu[0] = 2.0
-    parts = b"--b\nContent-Disposition: attachment; filename=f\n\nx\n" * 100_000
-    email = parse_email(b"From: a@x.org\nContent-Type: multipart/mixed; boundary=b\n\n" + parts + b"--b--\n")
-    assert len(email.attachments) == 999
-    assert "too_many_parts" in email.defects
-
-
-@pytest.mark.parametrize("field", ["From", "To", "Content-Type", "Message-ID", "Date", "Content-Disposition", "X-From"])
-@pytest.mark.parametrize("bomb", ["(", '"', '"\\', "<", "a;b=", " ", "@:", "=?a?q?", "\n ", ",", ';a*0="'])
-def test_f09_f10_header_bombs_are_read_in_linear_time(field: str, bomb: str, cpu: list[float]) -> None:
-    email = parse_email(f"Subject: s\n{field}: x{bomb * (100_000 // len(bomb))}\n\ntext\n".encode())
-    assert (email.subject, email.body) == ("s", "text")
-
-
-def test_f09_a_comment_bomb_is_kept_as_a_name_without_address() -> None:
-    email = parse_email(b"From: " + b"(" * 1_000 + b"a@x.org\n\ntext\n")
-    assert email.sender.email == ""
-    assert "no_sender" in email.defects
-
-
-@pytest.mark.parametrize(
-    "line",
-    [
-        "Message-ID: <[hex@ms.com]>",
-        "Content-Type: text/plain; charset; name*",
-        "To: (c):",
-        "Cc: (x): a@b;",
-        "To: :;,<>",
-    ],
-)
-def test_f10_fields_that_break_parsers(line: str) -> None:
-    email = parse_email(f"{line}\nSubject: s\n\ntext\n".encode())
-    assert (email.subject, email.body) == ("s", "text")
-
-
-@pytest.mark.parametrize(
-    "charset", ["foo-9", "rot13", "utf-7", "iso-2022-jp", "idna", "punycode", "unicode_escape", "\0"]
-)
-def test_f11_charsets_that_lie(charset: str) -> None:
-    raw = f"Content-Type: text/plain; charset={charset}\n\n".encode() + b"caf\xe9 \x1b$B plain words"
-    assert "plain words" in parse_email(raw).body.replace("+AF", "")
-
-
-def test_f12_encoded_words_carry_no_control_characters_and_no_address() -> None:
-    raw = (
-        b"From: =?utf-8?b?cG90dXNAd2hpdGVob3VzZS5nb3Y=?= =?utf-8?Q?=00=0A?= <eve@evil.org>\n"
-        b"Subject: =?utf-8?Q?a=1B]52;c;x=07=0D=0ABcc:_victim@x.org=9b?=\n\nx\n"
-    )
-    email = parse_email(raw)
-    assert email.sender.email == "eve@evil.org"
-    assert not any(ord(char) < 32 or 127 <= ord(char) < 160 for char in email.subject + email.sender.name)
-    assert email.bcc == ()
-
-
-@pytest.mark.parametrize(
-    "value",
-    [
-        *("alice@x.org)bob@y.com", "alice@x.org(<bob@y.com>", "<alice@x.org> bob@y.com", "<alice@x.org><bob@y.com>"),
-        *(
-            "alice@x.org bob@y.com",
-            'alice@x.org"<bob@y.com>',
-            "alice@x.org@y.com",
-            "a@x.org <bob@y.com> (",
-            "a b@y.com",
-        ),
-    ],
-)
-def test_f13_an_ambiguous_address_is_nobodys(value: str) -> None:
-    email = parse_email(f"From: {value}\nTo: {value}\n\nx\n".encode())
-    assert {address.email for address in (email.sender, *email.recipients)} == {""}
-    assert "bad_address" in email.defects
-
-
-def test_f14_recipients_are_capped_and_the_rest_counted(cpu: list[float]) -> None:
-    cpu[0] = 0.3
-    many = ", ".join(f"User {n} <u{n}@x.org>" for n in range(8_000))
-    email = parse_email(f"From: a@x.org\nTo: {many}\nCc: b@x.org\n\nx\n".encode())
-    assert len(email.recipients) == 500
-    assert "recipients_dropped_7501" in email.defects
 
 
 def test_f15_same_id_with_another_body_and_no_id_are_all_kept(bench: Bench) -> None:
@@ -407,17 +295,33 @@ def test_f22_a_full_disk_leaves_the_mailbox_as_it_was(half_full: Bench) -> None:
     assert len(half_full.emails()) == 401
 
 
+def test_f20_what_a_killed_writer_left_half_written_is_undone(bench: Bench) -> None:
+    bench.put("a.mbox", box(*(plain(n) for n in range(50))))
+    bench.run()
+    before = fingerprint(bench)
+    process = os.fork()
+    if process == 0:
+        connection = sqlite3.connect(bench.mailbox, isolation_level=None)
+        for statement in ("PRAGMA cache_size = 1", "BEGIN", "UPDATE mails SET body = hex(zeroblob(9000))"):
+            connection.execute(statement)
+        os._exit(0)
+    os.waitpid(process, 0)
+    assert bench.mailbox.with_name("my.db-journal").stat().st_size > 0
+    assert fingerprint(bench) == before
+
+
 @pytest.mark.parametrize("handler", [signal.SIG_DFL, signal.default_int_handler], ids=["kill", "interrupt"])
 def test_f20_f21_an_interrupted_import_leaves_the_old_mailbox_or_the_whole_new_one(
     half_full: Bench, handler: signal.Handlers
 ) -> None:
     before = fingerprint(half_full)
     died = -signal.SIGALRM if handler is signal.SIG_DFL else ExitCode.INTERRUPTED
-    for hundredths in (1, 3, 6, 10, 15, 20, 25, 30, 40, 60):
+    for hundredths in (1, 3, 6, 9, 12, 15, 18, 21, 24, 27, 30, 40):
         code, errors = child(half_full, lambda seconds=hundredths / 100: alarm(seconds, handler))
         assert code in (ExitCode.OK, died), errors
         assert fingerprint(half_full) == before or len(half_full.emails()) == 401
     assert half_full.run().total == 401
+    assert {path.name for path in half_full.mailbox.parent.iterdir()} == {"source", "my.db"}
 
 
 @pytest.mark.parametrize("where", ["folder", "missing/parent.db"])
@@ -452,11 +356,3 @@ def test_all_odd_mail_is_accounted_for(shared_data: Path, bench: Bench) -> None:
     assert not {str(path) for path in messages} & rejected
     assert summary.read >= len(files)
     assert len(rejected) < 40
-
-
-def test_no_odd_mail_raises(shared_data: Path) -> None:
-    for path in sorted((shared_data / "odd_mail").rglob("*")):
-        if path.is_file() and path.stat().st_size < 3_000_000:
-            email = parse_email(path.read_bytes())
-            email.content_key()
-            repr(email).encode("utf-8")

@@ -200,6 +200,10 @@ def test_gmail_labels_are_the_folders() -> None:
     assert parse_email(raw, folder="All mail").folders == ("Boîte de réception", "Non lus")
 
 
+def test_control_characters_part_words_and_notes_quotes_are_quotes() -> None:
+    assert parse_email(mail("one\0two\x1bthree Enron\x01,s \x01&gas\x018")).body == "one two three Enron's \"gas'"
+
+
 def test_line_ends_of_all_kinds_become_newlines() -> None:
     assert parse_email(mail("a\nb\n\nc").replace(b"\n", b"\r\n")).body == "a\nb\n\nc"
     assert parse_email(mail("a\nb").replace(b"\n", b"\r")).body == "a\nb"

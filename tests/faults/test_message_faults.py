@@ -1,0 +1,130 @@
+"""What must happen when one message is bad: faults F07-F14."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from inbox_env.ingest.parse import parse_email
+
+
+@pytest.fixture
+def cpu() -> Iterator[list[float]]:
+    """The CPU seconds of the test's body go in as its limit."""
+    limit = [1.0]
+    started = time.process_time()
+    yield limit
+    assert time.process_time() - started <= limit[0]
+
+
+def nested(depth: int) -> bytes:
+    head = b"".join(b'Content-Type: multipart/mixed; boundary="b%d"\n\n--b%d\n' % (i, i) for i in range(depth))
+    return b"From: a@x.org\n" + head + b"\ndeep text\n" + b"".join(b"--b%d--\n" % i for i in reversed(range(depth)))
+
+
+@pytest.mark.parametrize("depth", [60, 500, 5_000])
+def test_f07_deep_multiparts_stop_at_the_cap(depth: int, cpu: list[float]) -> None:
+    raw = nested(depth)
+    cpu[0] = 0.4 if depth <= 500 else 1.0
+    email = parse_email(raw)
+    assert "too_deep" in email.defects
+    assert "deep text" in email.body
+
+
+def test_f07_deep_attached_messages_stop_at_the_cap(cpu: list[float]) -> None:
+    email = parse_email(b"Content-Type: message/rfc822\n\n" * 1_000 + b"Subject: deep\n\ndeep text\n")
+    assert "too_deep" in email.defects
+    assert "deep text" in email.body
+
+
+def test_f08_parts_are_counted_and_capped(cpu: list[float]) -> None:
+    cpu[0] = 2.0
+    parts = b"--b\nContent-Disposition: attachment; filename=f\n\nx\n" * 100_000
+    email = parse_email(b"From: a@x.org\nContent-Type: multipart/mixed; boundary=b\n\n" + parts + b"--b--\n")
+    assert len(email.attachments) == 999
+    assert "too_many_parts" in email.defects
+
+
+@pytest.mark.parametrize("field", ["From", "To", "Content-Type", "Message-ID", "Date", "Content-Disposition", "X-From"])
+@pytest.mark.parametrize("bomb", ["(", '"', '"\\', "<", "a;b=", " ", "@:", "=?a?q?", "\n ", ",", ';a*0="'])
+def test_f09_f10_header_bombs_are_read_in_linear_time(field: str, bomb: str, cpu: list[float]) -> None:
+    email = parse_email(f"Subject: s\n{field}: x{bomb * (100_000 // len(bomb))}\n\ntext\n".encode())
+    assert (email.subject, email.body) == ("s", "text")
+
+
+def test_f09_a_comment_bomb_is_kept_as_a_name_without_address() -> None:
+    email = parse_email(b"From: " + b"(" * 1_000 + b"a@x.org\n\ntext\n")
+    assert email.sender.email == ""
+    assert "no_sender" in email.defects
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "Message-ID: <[hex@ms.com]>",
+        "Content-Type: text/plain; charset; name*",
+        "To: (c):",
+        "Cc: (x): a@b;",
+        "To: :;,<>",
+    ],
+)
+def test_f10_fields_that_break_parsers(line: str) -> None:
+    email = parse_email(f"{line}\nSubject: s\n\ntext\n".encode())
+    assert (email.subject, email.body) == ("s", "text")
+
+
+@pytest.mark.parametrize(
+    "charset", ["foo-9", "rot13", "utf-7", "iso-2022-jp", "idna", "punycode", "unicode_escape", "\0"]
+)
+def test_f11_charsets_that_lie(charset: str) -> None:
+    raw = f"Content-Type: text/plain; charset={charset}\n\n".encode() + b"caf\xe9 \x1b$B plain words"
+    assert "plain words" in parse_email(raw).body.replace("+AF", "")
+
+
+def test_f12_encoded_words_carry_no_control_characters_and_no_address() -> None:
+    raw = (
+        b"From: =?utf-8?b?cG90dXNAd2hpdGVob3VzZS5nb3Y=?= =?utf-8?Q?=00=0A?= <eve@evil.org>\n"
+        b"Subject: =?utf-8?Q?a=1B]52;c;x=07=0D=0ABcc:_victim@x.org=9b?=\n\nx\n"
+    )
+    email = parse_email(raw)
+    assert email.sender.email == "eve@evil.org"
+    assert not any(ord(char) < 32 or 127 <= ord(char) < 160 for char in email.subject + email.sender.name)
+    assert email.bcc == ()
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        *("alice@x.org)bob@y.com", "alice@x.org(<bob@y.com>", "<alice@x.org> bob@y.com", "<alice@x.org><bob@y.com>"),
+        *(
+            "alice@x.org bob@y.com",
+            'alice@x.org"<bob@y.com>',
+            "alice@x.org@y.com",
+            "a@x.org <bob@y.com> (",
+            "a b@y.com",
+        ),
+    ],
+)
+def test_f13_an_ambiguous_address_is_nobodys(value: str) -> None:
+    email = parse_email(f"From: {value}\nTo: {value}\n\nx\n".encode())
+    assert {address.email for address in (email.sender, *email.recipients)} == {""}
+    assert "bad_address" in email.defects
+
+
+def test_f14_recipients_are_capped_and_the_rest_counted(cpu: list[float]) -> None:
+    cpu[0] = 0.3
+    many = ", ".join(f"User {n} <u{n}@x.org>" for n in range(8_000))
+    email = parse_email(f"From: a@x.org\nTo: {many}\nCc: b@x.org\n\nx\n".encode())
+    assert len(email.recipients) == 500
+    assert "recipients_dropped_7501" in email.defects
+
+
+def test_no_odd_mail_raises(shared_data: Path) -> None:
+    for path in sorted((shared_data / "odd_mail").rglob("*")):
+        if path.is_file() and path.stat().st_size < 3_000_000:
+            email = parse_email(path.read_bytes())
+            email.content_key()
+            repr(email).encode("utf-8")
