@@ -135,30 +135,6 @@ def test_f15_same_id_with_another_body_and_no_id_are_all_kept(bench: Bench) -> N
     assert [email.message_id for email in bench.emails()] == ids
 
 
-@pytest.mark.parametrize(
-    ("date", "received", "year", "defect"),
-    [
-        ("Mon, 20 Nov 2000 06:27:00 -0000", "", 2000, ""),
-        ("Mon, 20 Nov 99999 06:27:00 +0000", "", 2022, "date_from_envelope"),
-        ("Wed, 31 Dec 1969 23:59:59 +0000", "", 2022, "date_from_envelope"),
-        ("Mon, 20 Nov 2099 06:27:00 +0000", "by x; Tue, 21 Nov 2000 06:27:00 +0000", 2000, "date_from_received"),
-        ("yesterday", "by x; garbage", 2022, "date_from_envelope"),
-        ("", "", 2022, "date_from_envelope"),
-        ("Mon, 20 Nov 2000 06:27:00 +9999999", "", 2022, "date_from_envelope"),
-    ],
-)
-def test_f16_dates_fall_back_and_nothing_is_dropped(
-    bench: Bench, date: str, received: str, year: int, defect: str
-) -> None:
-    fields = f"Date: {date}\n" * bool(date) + f"Received: {received}\n" * bool(received)
-    bench.put("a.mbox", box(f"From: a@x.org\n{fields}\nx\n".encode()))
-    bench.run()
-    email = bench.emails()[0]
-    assert email.date is not None
-    assert email.date.year == year
-    assert defect == "" or defect in email.defects
-
-
 def test_f16_a_mail_without_any_date_is_kept_undated(bench: Bench) -> None:
     bench.put("a.eml", b"From: a@x.org\n\nx\n")
     bench.run()

@@ -1,9 +1,10 @@
-"""What must happen when one message is bad: faults F07-F14."""
+"""What must happen when one message is bad: faults F07-F14 and F16."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -120,6 +121,27 @@ def test_f14_recipients_are_capped_and_the_rest_counted(cpu: list[float]) -> Non
     email = parse_email(f"From: a@x.org\nTo: {many}\nCc: b@x.org\n\nx\n".encode())
     assert len(email.recipients) == 500
     assert "recipients_dropped_7501" in email.defects
+
+
+@pytest.mark.parametrize(
+    ("date", "received", "year", "defect"),
+    [
+        ("Mon, 20 Nov 2000 06:27:00 -0000", "", 2000, ""),
+        ("Mon, 20 Nov 99999 06:27:00 +0000", "", 2022, "date_from_envelope"),
+        ("Wed, 31 Dec 1969 23:59:59 +0000", "", 2022, "date_from_envelope"),
+        ("Mon, 20 Nov 2099 06:27:00 +0000", "by x; Tue, 21 Nov 2000 06:27:00 +0000", 2000, "date_from_received"),
+        ("yesterday", "by x; garbage", 2022, "date_from_envelope"),
+        ("", "", 2022, "date_from_envelope"),
+        ("Mon, 20 Nov 2000 06:27:00 +9999999", "", 2022, "date_from_envelope"),
+    ],
+)
+def test_f16_dates_fall_back(date: str, received: str, year: int, defect: str) -> None:
+    fields = f"Date: {date}\n" * bool(date) + f"Received: {received}\n" * bool(received)
+    raw = f"From: a@x.org\n{fields}\nx\n".encode()
+    email = parse_email(raw, fallback_date=datetime(2022, 4, 18, tzinfo=UTC))
+    assert email.date is not None
+    assert email.date.year == year
+    assert defect == "" or defect in email.defects
 
 
 def test_no_odd_mail_raises(shared_data: Path) -> None:
