@@ -15,7 +15,8 @@ from inbox_env.ingest.dates import from_line_date, is_from_line
 from inbox_env.ingest.records import KEPT_OF_TOO_LARGE, MAX_MESSAGE_BYTES, RawMail, Reject, digest
 
 CHUNK_BYTES = 1 << 20
-_LOOKAHEAD = 4_096  # a From_ line and the start of the next line
+LOOKAHEAD_BYTES = 4_096  # a From_ line and the start of the next line
+_MARK = b"\nFrom "
 _FIELD_START = re.compile(rb"[!-9;-~]+[ \t]*:|>+From |\Z")
 _JUNK = re.compile(rb"\A(?:\xef\xbb\xbf|\x00|\s)*+(?=From )")
 _ESCAPED_MBOXO = re.compile(rb"^>From ", re.MULTILINE)
@@ -61,7 +62,7 @@ def _pieces(stream: BinaryIO) -> Iterator[_Piece]:
     while True:
         chunk = stream.read(CHUNK_BYTES)
         window += chunk
-        end = len(window) - (_LOOKAHEAD if chunk else 0)
+        end = max(0, len(window) - LOOKAHEAD_BYTES) if chunk else len(window)
         start = 0
         needs_blank = found_any or _JUNK.match(window) is not None
         for position in _separators(window, scanned, end, needs_blank=needs_blank):
@@ -69,12 +70,12 @@ def _pieces(stream: BinaryIO) -> Iterator[_Piece]:
             yield head or _Piece(base + start, bytes(window[start:position]))
             head, start = None, position
         del window[:start]
-        base, scanned = base + start, max(0, end - start)
+        base, scanned = base + start, max(0, end - start - len(_MARK) + 1)  # a mark may lie across the end
         if not chunk:
             break
         if len(window) > (2 * CHUNK_BYTES if head else MAX_MESSAGE_BYTES):
             head = head or _Piece(base, bytes(window[:KEPT_OF_TOO_LARGE]), is_cut=True)
-            dropped = len(window) - _LOOKAHEAD - 8
+            dropped = len(window) - LOOKAHEAD_BYTES - 8
             del window[:dropped]
             base, scanned = base + dropped, max(0, scanned - dropped)
     if head or window:
@@ -83,13 +84,13 @@ def _pieces(stream: BinaryIO) -> Iterator[_Piece]:
 
 def _separators(window: bytes | bytearray, start: int, end: int, *, needs_blank: bool) -> Iterator[int]:
     """Yield where messages start after a line end in window[start:end]; the first may lack its blank line."""
-    found = window.find(b"\nFrom ", start, end)
+    found = window.find(_MARK, start, end)
     while found >= 0:
         is_after_blank = found == 0 or window[found - 1] == 10 or window[max(0, found - 2) : found] == b"\n\r"
         if (is_after_blank or not needs_blank) and _is_separator(window, found + 1):
             needs_blank = True
             yield found + 1
-        found = window.find(b"\nFrom ", found + 1, end)
+        found = window.find(_MARK, found + 1, end)
 
 
 def _is_separator(window: bytes | bytearray, position: int) -> bool:

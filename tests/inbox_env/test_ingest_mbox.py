@@ -40,7 +40,17 @@ def test_escaped_messages_come_back_whatever_the_chunk_size(bodies: list[bytes],
     )
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(mbox, "CHUNK_BYTES", chunk)
+        patch.setattr(mbox, "LOOKAHEAD_BYTES", 80)
         assert raws(written, "x.mboxrd") == [b"Subject: s\n\n" + body + b"\n" for body in bodies]
+
+
+def test_no_message_is_lost_where_chunks_meet(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mbox, "CHUNK_BYTES", 1_000)
+    monkeypatch.setattr(mbox, "LOOKAHEAD_BYTES", 200)
+    message = LINE + b"Subject: a\n\n%s\n\n" % (b"word " * 16)
+    for shift in range(len(message)):
+        first = LINE + b"Subject: a\n\n" + b"x" * shift + b"\n\n"
+        assert len(raws(first + message * 40)) == 41
 
 
 def _escaped(line: bytes) -> bytes:
