@@ -12,6 +12,7 @@ from inbox_env.env import EnvLimits, InboxEnv
 from inbox_env.errors import UsageError
 from inbox_env.inbox import Inbox
 from inbox_env.questions import Question
+from inbox_env.store import EmailStore
 
 
 class Arena:
@@ -28,9 +29,14 @@ class Arena:
 
     @classmethod
     def open(cls, mailbox: Path, questions: Sequence[Question], limits: EnvLimits) -> Arena:
-        """Return the arena of `questions` over the inboxes of one mailbox file."""
+        """Return the arena of `questions` over the inboxes of one mailbox file.
+
+        Gold ids of folded copies become the id of the mail that was kept, so that finding it counts.
+        """
         names = dict.fromkeys(question.inbox for question in questions)
-        return cls({name: Inbox.open(mailbox, name) for name in names}, questions, limits)
+        store = EmailStore.open(mailbox)
+        inboxes = {name: Inbox(store, name) for name in names}
+        return cls(inboxes, [_with_kept_ids(question, inboxes[question.inbox]) for question in questions], limits)
 
     def env(self, question: Question) -> InboxEnv:
         """Return a fresh environment for one episode of `question`."""
@@ -47,3 +53,9 @@ class Arena:
     def inbox(self, name: str) -> Inbox:
         """Return one of the inboxes."""
         return self._inboxes[name]
+
+
+def _with_kept_ids(question: Question, inbox: Inbox) -> Question:
+    mails = ((message_id, inbox.read(message_id, as_of=None)) for message_id in question.message_ids)
+    kept = (message_id if mail is None else mail.email.message_id for message_id, mail in mails)
+    return question.model_copy(update={"message_ids": tuple(dict.fromkeys(kept))})

@@ -46,7 +46,9 @@ def load_model(path: Path, device: str = "cpu") -> LoadedModel:
     """Return the model of a folder or of a run (its `model` folder); raises UsageError or CorruptError."""
     from safetensors import SafetensorError
     from transformers import AutoModelForCausalLM
+    from transformers.utils.logging import disable_progress_bar
 
+    disable_progress_bar()  # models load within a second here; a bar would break our own lines
     folder = path / "model" if (path / "model").is_dir() else path
     if not (folder / "config.json").is_file():
         raise UsageError(48, "no model here", where=str(path), next_step="give a run folder or a transformers folder")

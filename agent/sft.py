@@ -59,6 +59,13 @@ def trace_of(trajectory: Trajectory, prompt_ids: list[int], chat: ChatFormat, *,
     return trace
 
 
+def first_action(trace: TokenTrace) -> TokenTrace:
+    """Return `trace` up to the end of its first action."""
+    start = trace.action_mask.index(1)
+    end = next((at for at in range(start, len(trace.action_mask)) if not trace.action_mask[at]), len(trace.action_mask))
+    return TokenTrace(trace.token_ids[:end], trace.action_mask[:end], trace.logprobs[:end])
+
+
 def repeat_drill(random: Random, vocab_size: int, first_id: int, length: int) -> TokenTrace:
     """Return a random block repeated up to `length` tokens, of which all but the first block are to be learnt.
 

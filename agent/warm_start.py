@@ -18,7 +18,7 @@ from agent.policies.demonstrator import demonstrator, oracle
 from agent.policy import TokenTrace
 from agent.prompts import system_prompt
 from agent.rollout import rollout
-from agent.sft import demonstrate, fill, repeat_drill, trace_of
+from agent.sft import demonstrate, fill, first_action, repeat_drill, trace_of
 from inbox_env.questions import Question
 
 
@@ -29,9 +29,11 @@ class WarmStartMix(BaseModel):
 
     drill_steps: int = Field(default=400, ge=0)
     """First steps that are copy drills only."""
-    drill_share: float = Field(default=0.05, ge=0, le=1)
+    drill_share: float = Field(default=0.02, ge=0, le=1)
     """Share of drills afterwards."""
-    reading_share: float = Field(default=0.25, ge=0, le=1)
+    search_share: float = Field(default=0.2, ge=0, le=1)
+    """Share of lessons that end with the first search: keywords without what follows."""
+    reading_share: float = Field(default=0.2, ge=0, le=1)
     """Share of lessons that show the gold mail and ask for its answer: reading without the search."""
     step_tokens: int = Field(default=2048, ge=256)
     """Tokens of one step."""
@@ -62,16 +64,18 @@ class WarmStart:
 
     def _stream(self, random: Random, number: int) -> Iterator[TokenTrace]:
         policy = demonstrator(self._arena.gold, seed=random.getrandbits(32))
+        mix = self._mix
         while True:
             draw = random.random()
-            if number <= self._mix.drill_steps or draw < self._mix.drill_share:
-                yield repeat_drill(random, self._vocab_size, 16, self._mix.drill_length)
-            elif draw < self._mix.drill_share + self._mix.reading_share:
+            if number <= mix.drill_steps or draw < mix.drill_share:
+                yield repeat_drill(random, self._vocab_size, 16, mix.drill_length)
+            elif draw < mix.drill_share + mix.reading_share:
                 yield asyncio.run(self._read(random))
             else:
-                yield asyncio.run(
-                    demonstrate(policy, self._arena.env(random.choice(self._questions)), self._chat, self._prompt)
-                )
+                env = self._arena.env(random.choice(self._questions))
+                trace = asyncio.run(demonstrate(policy, env, self._chat, self._prompt))
+                is_search = draw < mix.drill_share + mix.reading_share + mix.search_share
+                yield first_action(trace) if is_search else trace
 
     async def _read(self, random: Random) -> TokenTrace:
         question = random.choice(self._questions)

@@ -19,7 +19,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstr
 from inbox_env.actions import FinalAnswer, ToolCall, ToolResult
 from inbox_env.database import QueryTooSlow
 from inbox_env.inbox import Inbox
-from inbox_env.ingest.clean import fold_quotes
+from inbox_env.ingest.clean import split_quotes
 from inbox_env.rendering import ResultStyle, render_email, render_search, split_body
 from inbox_env.search.base import MAX_KEYWORD_CHARS, MAX_KEYWORDS, Match, Order, SearchQuery
 from inbox_env.store import StoredEmail
@@ -131,7 +131,8 @@ def read_email(box: Toolbox, /, id: EmailId, page: Page = 1) -> ToolResult:
     stored = box.find(id)
     if stored is None:
         raise ArgumentError("id", _NO_SUCH_EMAIL)
-    pages = split_body(fold_quotes(stored.email.body), box.style.page_chars)
+    text, quoted = split_quotes(stored.email.body)
+    pages = split_body(text, box.style.page_chars) + (split_body(quoted, box.style.page_chars) if quoted else [])
     if page > len(pages):
         raise ArgumentError("page", f"a page number from 1 to {len(pages)}")
     content = render_email(stored.email, pages, page, box.style, box.inbox.owner)

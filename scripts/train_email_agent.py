@@ -19,6 +19,8 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from rewards.ladder import make_ladder
+
 if TYPE_CHECKING:
     from agent.arena import Arena
     from agent.evaluate import PolicyReport
@@ -27,6 +29,8 @@ if TYPE_CHECKING:
     from agent.grpo.trainer import GrpoTrainer
     from agent.tracking import Tracker
     from inbox_env.questions import Question
+    from inbox_env.trajectory import Trajectory
+    from rewards.base import RewardFn
 
 _PACKAGES = ("mailsleuth", "torch", "transformers", "tokenizers", "numpy")
 
@@ -81,7 +85,7 @@ def _run(config: TrainConfig, folder: Path, *, with_control: bool, console: Cons
     reports.append(_play(trainer, evaluation, "trained", questions))
     if with_control:
         reports.append(_control(config, trainer.seconds, train, evaluation, test, questions, console))
-    _write_samples(folder, evaluation, questions)
+    _write_samples(folder, config, evaluation, questions)
     _write_summary(folder, config, trainer, reports, time.monotonic() - started)
     _report(folder, console)
 
@@ -178,8 +182,11 @@ def _spread(questions: Iterable[Question], count: int) -> list[Question]:
     return everything[::step][:count]
 
 
-def _write_samples(folder: Path, evaluation: EvaluationFolder, questions: list[Question], count: int = 5) -> None:
+def _write_samples(
+    folder: Path, config: TrainConfig, evaluation: EvaluationFolder, questions: list[Question], count: int = 5
+) -> None:
     """Keep the first questions (two of them unanswerable or corrected, if there are) as played before and after."""
+    reward_fn = make_ladder(config.reward)
     before, after = evaluation.trajectories("base"), evaluation.trajectories("trained")
     special = [question for question in questions if question.kind in ("unanswerable", "distractor")][:2]
     plain = [question for question in questions if question not in special][: count - len(special)]
@@ -188,10 +195,16 @@ def _write_samples(folder: Path, evaluation: EvaluationFolder, questions: list[Q
             row = {
                 "question_id": question.id,
                 "question": question.model_dump(mode="json"),
-                "before": before[question.id].model_dump(mode="json"),
-                "after": after[question.id].model_dump(mode="json"),
+                "before": _graded(before[question.id], question, reward_fn),
+                "after": _graded(after[question.id], question, reward_fn),
             }
             file.write(json.dumps(row) + "\n")
+
+
+def _graded(trajectory: Trajectory, question: Question, reward_fn: RewardFn) -> dict[str, Any]:
+    reward = reward_fn(trajectory, question)
+    graded = trajectory.model_copy(update={"reward": reward.value, "reward_parts": reward.parts})
+    return graded.model_dump(mode="json")
 
 
 def _write_summary(
@@ -216,9 +229,10 @@ def _write_summary(
 
 def _report(folder: Path, console: Console) -> None:
     from scripts.report import policies_table, write_report
+    from scripts.run_folder import read_run_folder
 
     write_report(folder)
-    console.print(policies_table(json.loads((folder / "summary.json").read_text(encoding="utf-8"))))
+    console.print(policies_table(read_run_folder(folder).summary))
     console.print(f"report: {folder / 'report.html'}")
 
 

@@ -107,14 +107,19 @@ class _Demonstration:
         return True
 
     def _keywords(self) -> list[str]:
+        """Return one name, two names, a name with another word, or (too many) words, in the question's order."""
         draw = self._random.random()
-        if draw < 0.30 and self._names:
+        if draw < 0.35 and self._names:
             return [self._random.choice(self._names)]
-        if draw < 0.50 and len(self._names) > 1:
-            return self._random.sample(self._names, 2)
-        if draw < 0.70 and self._names:
+        if draw < 0.60 and len(self._names) > 1:
+            return self._in_order(self._names, 2)
+        if draw < 0.80 and self._names:
             return [self._random.choice(self._names), self._random.choice(self._words)]
-        return self._random.sample(self._words, min(len(self._words), self._random.choice((1, 2, 3))))
+        return self._in_order(self._words, self._random.choice((2, 3, 4)))
+
+    def _in_order(self, words: list[str], count: int) -> list[str]:
+        places = self._random.sample(range(len(words)), min(len(words), count))
+        return [words[place] for place in sorted(places)]
 
     def _choose(self, numbers: Sequence[int]) -> int | None:
         fresh = [number for number in numbers if number not in self._opened]

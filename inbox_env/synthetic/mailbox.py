@@ -9,12 +9,13 @@ from dataclasses import asdict, dataclass
 from hashlib import sha256
 from pathlib import Path
 
+from inbox_env.database import SCHEMA_VERSION
 from inbox_env.questions import Question, read_questions, write_questions
 from inbox_env.store import build_inbox
 from inbox_env.synthetic.generate import SyntheticInbox, generate_inbox
 from inbox_env.synthetic.names import Split
 
-_FORMAT = 1  # raise when the generator's text changes, so that cached mailboxes are made anew
+_TEXT_VERSION = 1  # raise when the generator's text changes, so that cached mailboxes are made anew
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +38,7 @@ def ensure_mailbox(recipe: SyntheticRecipe, cache: Path) -> tuple[Path, list[Que
 
     Built beside and renamed, so that an interrupted call leaves no half mailbox behind.
     """
-    key = sha256(json.dumps([_FORMAT, asdict(recipe)], sort_keys=True).encode()).hexdigest()[:12]
+    key = sha256(json.dumps([_TEXT_VERSION, SCHEMA_VERSION, asdict(recipe)], sort_keys=True).encode()).hexdigest()[:12]
     mailbox, questions = cache / f"{recipe.split}-{key}.db", cache / f"{recipe.split}-{key}.jsonl"
     if not (mailbox.is_file() and questions.is_file()):
         cache.mkdir(parents=True, exist_ok=True)
