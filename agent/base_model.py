@@ -38,7 +38,8 @@ def make_base_model(
         pad_token_id=0,
     )
     model = LlamaForCausalLM(config)
-    look_back(model.model.layers[0].self_attn, _BACK_HEADS, hidden // heads, 1000.0)
+    back_heads = {head: offset for head, offset in _BACK_HEADS.items() if head < heads}
+    look_back(model.model.layers[0].self_attn, back_heads, hidden // heads, 1000.0)
     return model
 
 

@@ -33,7 +33,7 @@ def train_control(
     """
     enable_segment_attention(loaded.model)
     optimizer = torch.optim.AdamW(loaded.model.parameters(), lr=0.0, betas=(0.9, 0.95), weight_decay=0.01)
-    mix = WarmStartMix(drill_steps=0, drill_share=0.0, search_share=0.0, reading_share=0.0)
+    mix = WarmStartMix(drill_steps=0, plain_steps=0, drill_share=0.0, search_share=0.0, reading_share=0.0)
     vocab_size = loaded.model.config.vocab_size
     lessons = WarmStart(
         loaded.chat, vocab_size, arena, prompt=config.model.prompt, mix=mix, seed=config.run.seed + 7_000_000

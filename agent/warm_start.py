@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from agent.arena import Arena
 from agent.chat_format import ChatFormat
-from agent.policies.demonstrator import demonstrator, oracle
+from agent.policies.demonstrator import MEDIOCRE, PLAIN, demonstrator, oracle
 from agent.policy import TokenTrace
 from agent.prompts import system_prompt
 from agent.rollout import rollout
@@ -29,6 +29,8 @@ class WarmStartMix(BaseModel):
 
     drill_steps: int = Field(default=400, ge=0)
     """First steps that are copy drills only."""
+    plain_steps: int = Field(default=3900, ge=0)
+    """Steps up to which the demonstrator makes no random choice."""
     drill_share: float = Field(default=0.02, ge=0, le=1)
     """Share of drills afterwards."""
     search_share: float = Field(default=0.2, ge=0, le=1)
@@ -63,7 +65,8 @@ class WarmStart:
         return fill(self._stream(Random(f"{self._seed}:{number}"), number), self._mix.step_tokens)
 
     def _stream(self, random: Random, number: int) -> Iterator[TokenTrace]:
-        policy = demonstrator(self._arena.gold, seed=random.getrandbits(32))
+        habits = PLAIN if number <= self._mix.plain_steps else MEDIOCRE
+        policy = demonstrator(self._arena.gold, random.getrandbits(32), habits)
         mix = self._mix
         while True:
             draw = random.random()
