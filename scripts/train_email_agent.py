@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from agent.evaluation_folder import EvaluationFolder
     from agent.grpo.config import TrainConfig
     from agent.grpo.trainer import GrpoTrainer
+    from agent.model_folder import LoadedModel
     from agent.tracking import Tracker
     from inbox_env.questions import Question
     from inbox_env.trajectory import Trajectory
@@ -61,15 +62,15 @@ def _run(config: TrainConfig, folder: Path, *, with_control: bool, console: Cons
     from agent.evaluation_folder import EvaluationFolder
     from agent.grpo.arenas import open_arena
     from agent.grpo.trainer import GrpoTrainer
-    from agent.model_folder import LoadedModel, load_model, save_model
+    from agent.model_folder import LoadedModel, save_model
     from agent.tracking import open_tracker
 
     started = time.monotonic()
     if config.model.threads:
         torch.set_num_threads(config.model.threads)
-    loaded = load_model(config.model.path, config.model.device)
     limits = config.env.limits()
     train, dev, test = (open_arena(config.data, split, limits) for split in ("train", "dev", "test"))
+    loaded = _base_model(config, folder, train, console)
     questions = _spread(test.questions, config.eval.num_test_questions)
     evaluation = EvaluationFolder(folder / "evaluation", test, "test", config.reward.mode)
     trainer = GrpoTrainer(config, loaded.model, loaded.chat, train, dev, folder)
@@ -88,6 +89,22 @@ def _run(config: TrainConfig, folder: Path, *, with_control: bool, console: Cons
     _write_samples(folder, config, evaluation, questions)
     _write_summary(folder, config, trainer, reports, time.monotonic() - started)
     _report(folder, console)
+
+
+def _base_model(config: TrainConfig, folder: Path, train: Arena, console: Console) -> LoadedModel:
+    """Return the model that reinforcement learning starts from, warm-started (once a run) if so configured."""
+    from agent.imitation import warm_start
+    from agent.model_folder import load_model, save_model
+
+    if not config.warm_start.steps:
+        return load_model(config.model.path, config.model.device)
+    warm = folder / "warm_start"
+    if not warm.is_dir():
+        loaded = load_model(config.model.path, config.model.device)
+        console.print(f"warm start: {config.warm_start.steps} steps of imitation")
+        warm_start(config, loaded, train)
+        save_model(warm, loaded)
+    return load_model(warm, config.model.device)
 
 
 def _evaluate_before(
@@ -152,14 +169,13 @@ def _control(
     console: Console,
 ) -> PolicyReport:
     """Train the supervised control for as long as GRPO took, and play it."""
-    from agent.control import train_control
     from agent.grpo.trainer import GrpoTrainer
+    from agent.imitation import train_control
     from agent.model_folder import load_model
 
     loaded = load_model(config.model.path, config.model.device)
     console.print(f"control: {seconds:.0f} s of further supervised training")
-    steps = train_control(config, loaded, train, seconds)
-    console.print(f"control: {steps} steps")
+    train_control(config, loaded, train, seconds)
     trainer = GrpoTrainer(config, loaded.model, loaded.chat, train, test, evaluation.folder)
     return _play(trainer, evaluation, "control", questions)
 

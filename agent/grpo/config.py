@@ -212,6 +212,15 @@ class EvalConfig(Section):
     """Temperature of evaluation; 0 takes the likeliest token."""
 
 
+class WarmStartConfig(Section):
+    """Supervised training on the demonstrator's episodes, before reinforcement learning."""
+
+    steps: int = Field(default=0, ge=0)
+    """Optimiser steps; 0 for a model that already acts well enough to earn some rewards."""
+    learning_rate: float = Field(default=5e-4, gt=0)
+    """Learning rate at its start; it falls to zero."""
+
+
 class ControlConfig(Section):
     """Further supervised training of the base for the same wall time, to compare with."""
 
@@ -240,6 +249,8 @@ class TrainConfig(Section):
     """Which loss, and how far one update may go."""
     eval: EvalConfig = EvalConfig()
     """Evaluation on held-out inboxes."""
+    warm_start: WarmStartConfig = WarmStartConfig()
+    """Imitation before reinforcement learning."""
     control: ControlConfig = ControlConfig()
     """The supervised control of `mailsleuth train --control`."""
     track: Literal["none", "wandb", "tensorboard"] = "none"

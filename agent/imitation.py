@@ -1,0 +1,60 @@
+"""Supervised training on the demonstrator's episodes in a training arena, for so many steps or so much time.
+
+As a warm start it precedes reinforcement learning on mail that the base model has never seen. As a control it takes
+its place: imitation is bounded by its demonstrator, and what reward adds is measured against it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from itertools import count
+
+import torch
+
+from agent.arena import Arena
+from agent.grpo.config import TrainConfig
+from agent.model_folder import LoadedModel
+from agent.segment_attention import enable_segment_attention
+from agent.sft import imitate
+from agent.warm_start import WarmStart, WarmStartMix
+
+DEMONSTRATIONS_ONLY = WarmStartMix(drill_steps=0, plain_steps=0, drill_share=0.0, search_share=0.0, reading_share=0.0)
+Schedule = Callable[[int], float | None]  # learning rate of a step, counted from 1; None: stop before it
+_CONTROL_SEED = 7_000_000  # apart from the warm start's, so that the control sees new demonstrations
+
+
+def train_control(config: TrainConfig, loaded: LoadedModel, arena: Arena, seconds: float) -> int:
+    """Imitate for `seconds`, the learning rate falling to zero with the time; returns the number of steps."""
+    started = time.monotonic()
+
+    def rate(_: int) -> float | None:
+        left = 1 - (time.monotonic() - started) / seconds
+        return config.control.learning_rate * left if left > 0 else None
+
+    return _imitate_while(config, loaded, arena, rate, config.run.seed + _CONTROL_SEED)
+
+
+def warm_start(config: TrainConfig, loaded: LoadedModel, arena: Arena) -> int:
+    """Imitate for `warm_start.steps`, the learning rate falling linearly to zero; returns the number of steps."""
+    steps = config.warm_start.steps
+
+    def rate(step: int) -> float | None:
+        return config.warm_start.learning_rate * (1 - (step - 1) / steps) if step <= steps else None
+
+    return _imitate_while(config, loaded, arena, rate, config.run.seed)
+
+
+def _imitate_while(config: TrainConfig, loaded: LoadedModel, arena: Arena, rate: Schedule, seed: int) -> int:
+    enable_segment_attention(loaded.model)
+    optimizer = torch.optim.AdamW(loaded.model.parameters(), lr=0.0, betas=(0.9, 0.95), weight_decay=0.01)
+    vocab_size = loaded.model.config.vocab_size
+    lessons = WarmStart(loaded.chat, vocab_size, arena, prompt=config.model.prompt, mix=DEMONSTRATIONS_ONLY, seed=seed)
+    for step in count(1):
+        learning_rate = rate(step)
+        if learning_rate is None:
+            return step - 1
+        for group in optimizer.param_groups:
+            group["lr"] = learning_rate
+        imitate(loaded.model, optimizer, lessons.step(step), max_tokens=config.grpo.micro_batch_tokens)
+    raise AssertionError("unreachable: the schedule ends")
