@@ -45,7 +45,7 @@ class Asker:
         self._pairs = [
             slots
             for slots in self._by_topic_kind.values()
-            if len(slots) == 2 and all(len(items) == 1 for items in slots)
+            if len(slots) == 2 and all(len(items) == 1 for items in slots) and _values_differ(slots)
         ]
 
     def ask(self, number: int) -> Question:
@@ -81,7 +81,8 @@ class Asker:
     def _unanswerable(self, number: int) -> Question:
         kind, topic, sender = self._missing()
         text = self._fill(self._random.choice(kind.asks), topic, sender)
-        return self._question(number, "unanswerable", text, None, (), START.date())
+        like = self._random.choice(self._told).fact.sent.date()  # else the day would tell what cannot be answered
+        return self._question(number, "unanswerable", text, None, (), like)
 
     def _missing(self) -> tuple[FactKind, str, Address]:
         while True:
@@ -125,6 +126,11 @@ class Asker:
             asked_on=asked_on,
             split=self._split,
         )
+
+
+def _values_differ(slots: list[list[_Told]]) -> bool:
+    """Whether two people told different things: "5 May and 5 May" is no answer."""
+    return len({item.fact.value for items in slots for item in items}) > 1
 
 
 def _slot(fact: Fact) -> tuple[str, str, str]:

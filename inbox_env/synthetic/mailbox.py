@@ -15,7 +15,7 @@ from inbox_env.store import build_inbox
 from inbox_env.synthetic.generate import SyntheticInbox, generate_inbox
 from inbox_env.synthetic.names import Split
 
-_TEXT_VERSION = 1  # raise when the generator's text changes, so that cached mailboxes are made anew
+_TEXT_VERSION = 2  # raise when the generator's text changes, so that cached mailboxes are made anew
 
 
 @dataclass(frozen=True, slots=True)
