@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from agent.policy import Actor, Policy, TokenTrace
 from inbox_env.actions import Action, InvalidToolCall, Observation, StopReason, ToolResult
-from inbox_env.env import InboxEnv
+from inbox_env.env import NO_CALL, InboxEnv
 from inbox_env.errors import MailsleuthError
 from inbox_env.trajectory import ToolResultRecord, Trajectory, Turn
 
@@ -37,14 +37,14 @@ async def rollout(
     turns: list[Turn] = []
     started, error = time.monotonic(), ""
     try:
-        async with asyncio.timeout(deadline_seconds):
+        async with asyncio.timeout(deadline_seconds) as deadline:
             stop_reason = await _play(actor, env, turns, on_turn)
-    except TimeoutError:
-        stop_reason = StopReason.DEADLINE
     except MailsleuthError:
         raise  # our own or the user's mistake: it would hit every episode
-    except Exception as failure:
-        stop_reason, error = StopReason.ERROR, f"{type(failure).__name__}: {failure}"[:500]
+    except Exception as failure:  # a time-out of something else than our deadline is an outage
+        is_late = isinstance(failure, TimeoutError) and deadline.expired()
+        stop_reason = StopReason.DEADLINE if is_late else StopReason.ERROR
+        error = "" if is_late else f"{type(failure).__name__}: {failure}"[:500]
     finally:
         actor.close()
     final = env.final
@@ -85,10 +85,7 @@ async def _play(actor: Actor, env: InboxEnv, turns: list[Turn], on_turn: OnTurn 
         num_before = _num_sampled(actor)
         action = await actor.act(observation)
         seconds = time.monotonic() - started
-        if actor.is_truncated:
-            turns.append(_turn(action, (), seconds, _num_sampled(actor) - num_before))
-            return StopReason.MAX_TOKENS
-        observation = env.step(action)
+        observation = Observation((), StopReason.MAX_TOKENS) if actor.is_truncated else env.step(action)
         turns.append(_turn(action, observation.results, seconds, _num_sampled(actor) - num_before))
         if on_turn:
             on_turn(turns[-1])
@@ -110,7 +107,7 @@ def _turn(action: Action, results: Sequence[ToolResult], seconds: float, num_tok
             opened=result.opened,
             is_error=result.is_error,
         )
-        for call, result in zip(action.calls, results, strict=False)
+        for call, result in zip(action.calls or (NO_CALL,), results, strict=False)
     ]
     text = action.text or "\n".join(call.raw for call in action.calls if isinstance(call, InvalidToolCall))
     return Turn(text=text, results=tuple(records), seconds=seconds, num_tokens=num_tokens)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from agent.base_model import make_base_model
 from agent.base_tokenizer import train_tokenizer
 from agent.chat_format import ChatFormat
 from agent.grpo.config import TrainConfig
 from agent.model_folder import AgentCard, LoadedModel, save_model
+from agent.sampling.engine import Sample
 from inbox_env.env import EnvLimits
 from inbox_env.rendering import ResultStyle
 from inbox_env.synthetic import generate_inbox
@@ -47,3 +50,40 @@ def make_config(folder, **sections):
     for name, values in sections.items():
         config[name] = {**config.get(name, {}), **values}
     return TrainConfig.model_validate(config)
+
+
+class ScriptedSession:
+    """Samples the given turns one after the other; a turn may be an exception, or seconds to wait first."""
+
+    def __init__(self, turns, is_stopped):
+        self.turns, self.is_stopped = list(turns), is_stopped
+        self.appended, self.is_closed = [], False
+
+    async def sample(self, token_ids, max_tokens):
+        self.appended.append(token_ids)
+        turn = self.turns.pop(0)
+        if isinstance(turn, float):
+            await asyncio.sleep(turn)
+            turn = self.turns.pop(0)
+        if isinstance(turn, Exception):
+            raise turn
+        await asyncio.sleep(0)
+        is_stopped = self.is_stopped and len(turn) <= max_tokens
+        ids = turn[:max_tokens]
+        return Sample(ids, [-0.25 - 0.01 * place for place in range(len(ids))], is_stopped)
+
+    def close(self):
+        self.is_closed = True
+
+
+class ScriptedEngine:
+    """Gives every new session the next of `scripts`: a sampling engine without a model."""
+
+    def __init__(self, *scripts, is_stopped=True):
+        self.scripts, self.is_stopped = list(scripts), is_stopped
+        self.sessions, self.seeds = [], []
+
+    def open(self, seed):
+        self.seeds.append(seed)
+        self.sessions.append(ScriptedSession(self.scripts[len(self.sessions) % len(self.scripts)], self.is_stopped))
+        return self.sessions[-1]
