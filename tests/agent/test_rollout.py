@@ -27,8 +27,7 @@ def local(chat, *scripts, max_new_tokens=40, is_stopped=True):
 
 def scripted(*actions, name="s"):
     def script(opening, random):
-        for action in actions:
-            yield action
+        return (action for action in actions)
 
     return ScriptedPolicy(name, script, perfect_reader({}))
 
