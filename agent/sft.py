@@ -5,6 +5,7 @@ Pure imitation: it teaches the moves of a demonstrator, and is bounded by it. Kn
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from random import Random
@@ -87,7 +88,10 @@ def imitate(
     max_tokens: int = 8192,
     grad_clip: float = 1.0,
 ) -> Imitation:
-    """Take one optimiser step towards `traces`; the model was prepared by `enable_segment_attention`."""
+    """Take one optimiser step towards `traces`; the model was prepared by `enable_segment_attention`.
+
+    A step whose gradient is not finite leaves the weights alone.
+    """
     samples = [TrainingSample.from_trace(trace, advantage=0.0) for trace in traces]
     num_actions = sum(sample.num_actions for sample in samples)
     total, num_tokens = 0.0, 0
@@ -100,7 +104,8 @@ def imitate(
         total += float(loss.detach())
         num_tokens += batch.num_tokens
     norm = float(nn.utils.clip_grad_norm_(model.parameters(), grad_clip))
-    optimizer.step()
+    if math.isfinite(norm):
+        optimizer.step()
     return Imitation(total, norm, num_tokens, num_actions)
 
 
