@@ -5,6 +5,7 @@ Used by training and evaluation alike. Knows nothing of policies, rewards or whe
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -19,6 +20,9 @@ class Arena:
     """Questions of one split and their inboxes under one set of limits."""
 
     def __init__(self, inboxes: Mapping[str, Inbox], questions: Sequence[Question], limits: EnvLimits) -> None:
+        twice = [question_id for question_id, count in Counter(q.id for q in questions).items() if count > 1]
+        if twice:
+            raise UsageError(44, f"two questions are called {twice[0]!r}", next_step="give every question its own id")
         missing = {question.inbox for question in questions} - inboxes.keys()
         if missing:
             raise UsageError(46, f"no mail for the questions on inbox {min(missing)!r}", next_step="import that inbox")

@@ -52,8 +52,10 @@ class ChatFormat:
                 40, "no such model folder", where=str(path), next_step="give a run, checkpoint or model folder"
             )
         try:
-            tokenizer = AutoTokenizer.from_pretrained(path, local_files_only=True)
-        except (OSError, ValueError, KeyError) as error:
+            tokenizer = AutoTokenizer.from_pretrained(path, local_files_only=True, trust_remote_code=False)
+        except (ImportError, MemoryError):
+            raise
+        except Exception as error:  # a damaged folder fails in many ways
             raise CorruptError(40, f"cannot read the tokenizer ({type(error).__name__})", where=str(path)) from error
         return cls(tokenizer)
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from agent.arena import Arena
@@ -15,6 +15,7 @@ from agent.evaluate import PolicyReport, Role, summarise
 from agent.policy import Policy
 from agent.rollout import rollout_many
 from inbox_env.actions import StopReason
+from inbox_env.errors import CorruptError
 from inbox_env.questions import Question
 from inbox_env.trajectory import Trajectory, read_trajectories, write_trajectories
 from rewards.ladder import Mode
@@ -46,7 +47,7 @@ class EvaluationFolder:
             )
             played = [rollout.trajectory for rollout in rollouts]
             done |= {trajectory.question_id: trajectory for trajectory in played}
-            write_trajectories(path, done.values())
+            _replace(path, done.values())
         return summarise(name, role, self._split, [done[question.id] for question in questions], questions, self._mode)
 
     def path(self, name: str) -> Path:
@@ -61,4 +62,18 @@ class EvaluationFolder:
         """Episodes that an outage ended are not on file: they are played again."""
         if not path.is_file():
             return {}
-        return {t.question_id: t for t in read_trajectories(path) if t.stop_reason is not StopReason.ERROR}
+        try:
+            return {t.question_id: t for t in read_trajectories(path) if t.stop_reason is not StopReason.ERROR}
+        except ValueError as error:
+            next_step = "remove it: its episodes are played again"
+            raise CorruptError(50, "the file of episodes is damaged", where=str(path), next_step=next_step) from error
+
+
+def _replace(path: Path, trajectories: Iterable[Trajectory]) -> None:
+    """Write the file beside and rename it, so that a full disk loses none of the episodes it held."""
+    partial = path.with_suffix(".partial")
+    try:
+        write_trajectories(partial, trajectories)
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from agent.chat_format import ChatFormat
 from inbox_env.env import EnvLimits
-from inbox_env.errors import CorruptError, UsageError
+from inbox_env.errors import CorruptError, ResourceError, UsageError
 
 AGENT_CARD = "agent.json"
 
@@ -44,7 +44,6 @@ class LoadedModel:
 
 def load_model(path: Path, device: str = "cpu") -> LoadedModel:
     """Return the model of a folder or of a run (its `model` folder); raises UsageError or CorruptError."""
-    from safetensors import SafetensorError
     from transformers import AutoModelForCausalLM
     from transformers.utils.logging import disable_progress_bar
 
@@ -54,23 +53,40 @@ def load_model(path: Path, device: str = "cpu") -> LoadedModel:
         raise UsageError(48, "no model here", where=str(path), next_step="give a run folder or a transformers folder")
     chat = ChatFormat.load(folder)
     try:
-        model = AutoModelForCausalLM.from_pretrained(folder, local_files_only=True, use_safetensors=True)
-    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+        model, info = AutoModelForCausalLM.from_pretrained(
+            folder, local_files_only=True, use_safetensors=True, trust_remote_code=False, output_loading_info=True
+        )
+    except (ImportError, MemoryError):
+        raise
+    except Exception as error:  # a damaged folder fails in many ways
         first_line = str(error).strip().partition("\n")[0][:120]
         raise CorruptError(
             48, f"cannot load the model ({first_line})", where=str(folder), next_step="fetch or train it again"
         ) from error
+    if missing := sorted(info["missing_keys"]):
+        what = f"the model lacks {len(missing)} weights, {missing[0]} first"
+        raise CorruptError(47, what, where=str(folder), next_step="fetch or train it again")
     return LoadedModel(model.to(device), chat, _read_card(folder / AGENT_CARD))
 
 
 def save_model(folder: Path, loaded: LoadedModel) -> None:
-    """Write the folder that `load_model` and `AutoModelForCausalLM.from_pretrained` read."""
+    """Write the folder that `load_model` and `AutoModelForCausalLM.from_pretrained` read.
+
+    Raises ResourceError when the disk refuses.
+    """
+    from safetensors import SafetensorError
+
     attention = loaded.model.config._attn_implementation
     loaded.model.set_attn_implementation("sdpa")
-    loaded.model.save_pretrained(folder)
-    loaded.model.set_attn_implementation(attention)
-    loaded.chat.save(folder)
-    (folder / AGENT_CARD).write_text(loaded.card.model_dump_json(indent=1) + "\n", encoding="utf-8")
+    try:
+        loaded.model.save_pretrained(folder)
+        loaded.chat.save(folder)
+        (folder / AGENT_CARD).write_text(loaded.card.model_dump_json(indent=1) + "\n", encoding="utf-8")
+    except (OSError, SafetensorError) as error:
+        what, next_step = f"model not written: {error}", "free some space, then continue with --resume"
+        raise ResourceError(48, what, where=str(folder), next_step=next_step) from error
+    finally:
+        loaded.model.set_attn_implementation(attention)
 
 
 def _read_card(path: Path) -> AgentCard:

@@ -11,22 +11,24 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from agent.grpo.config import TrainConfig, dump_config
-from inbox_env.errors import ResourceError, UsageError
+from pydantic import ValidationError
 
-CONFIG = "config.json"
+from agent.grpo.config import TrainConfig, dump_config
+from inbox_env.errors import CorruptError, ResourceError, UsageError
+
+CONFIG, LOCK = "config.json", "lock"
 
 
 @contextmanager
 def open_run(config: TrainConfig, *, is_resuming: bool, is_clean: bool) -> Iterator[Path]:
     """Yield the locked run folder, with `config.json` written.
 
-    Raises UsageError when the folder holds another run and neither resuming nor cleaning was asked for, or when
-    the configuration of a resumed run has changed; ResourceError when another process holds it.
+    Raises UsageError when the folder holds another run and neither resuming nor cleaning was asked for, when it holds
+    something else, or when the configuration of a resumed run has changed; ResourceError when another process holds it.
     """
     run = config.run.out / config.run.name
     run.mkdir(parents=True, exist_ok=True)
-    with (run / "lock").open("w") as lock:
+    with (run / LOCK).open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
@@ -37,22 +39,34 @@ def open_run(config: TrainConfig, *, is_resuming: bool, is_clean: bool) -> Itera
 
 def _prepare(run: Path, config: TrainConfig, *, is_resuming: bool, is_clean: bool) -> None:
     path = run / CONFIG
+    content = [entry for entry in run.iterdir() if entry.name not in (LOCK, CONFIG)]
+    if content and not path.is_file():
+        raise UsageError(67, "the folder holds something else than a run", where=str(run), next_step="set run.name")
     if is_clean:
-        for entry in run.iterdir():
-            if entry.name != "lock":
-                shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
-    if not path.is_file():
+        _remove(content)
+    if is_clean or not content:  # a run that failed before its first result leaves nothing to lose
         path.write_text(dump_config(config), encoding="utf-8")
-        return
-    if not is_resuming:
+    elif not is_resuming:
         raise UsageError(64, "the run folder is not empty", where=str(run), next_step="give --resume or --clean")
-    if changed := _changed_keys(TrainConfig.model_validate_json(path.read_text(encoding="utf-8")), config):
-        raise UsageError(
-            65,
-            f"the configuration changed: {', '.join(changed)}",
-            where=str(path),
-            next_step="undo it, or give --clean",
-        )
+    elif changed := _changed_keys(_read_config(path), config):
+        what = f"the configuration changed: {', '.join(changed)}"
+        raise UsageError(65, what, where=str(path), next_step="undo it, or give --clean")
+
+
+def _remove(entries: list[Path]) -> None:
+    for entry in entries:
+        if entry.is_dir() and not entry.is_symlink():
+            shutil.rmtree(entry)
+        else:
+            entry.unlink()
+
+
+def _read_config(path: Path) -> TrainConfig:
+    try:
+        return TrainConfig.model_validate_json(path.read_bytes())
+    except ValidationError as error:
+        what = "the run's configuration is damaged or of another version"
+        raise CorruptError(61, what, where=str(path), next_step="start again with --clean") from error
 
 
 def _changed_keys(old: TrainConfig, new: TrainConfig) -> list[str]:

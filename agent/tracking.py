@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from agent.grpo.config import TrainConfig
-from inbox_env.errors import UsageError
+from inbox_env.errors import UpstreamError, UsageError
 
 _log = logging.getLogger(__name__)
 
@@ -34,20 +34,29 @@ class Tracker:
             _log.warning("%s stopped taking metrics (%s); metrics.jsonl has them all", self._name, type(error).__name__)
 
     def close(self) -> None:
-        """Finish the tracker's own run."""
-        if not self._is_broken:
+        """Finish the tracker's own run; what it cannot finish never hides how training ended."""
+        try:
             self._close()
+        except Exception as error:
+            _log.warning("%s was not closed (%s); metrics.jsonl has them all", self._name, type(error).__name__)
 
 
 @contextmanager
 def open_tracker(config: TrainConfig, folder: Path) -> Iterator[Tracker]:
-    """Yield the tracker that `config.track` names; raises UsageError when its package is missing."""
+    """Yield the tracker that `config.track` names; raises UsageError when its package is missing.
+
+    Raises UpstreamError when it does not start.
+    """
     makers = {"none": _none, "wandb": _wandb, "tensorboard": _tensorboard}
     try:
         tracker = makers[config.track](config, folder)
     except ModuleNotFoundError as error:
         raise UsageError(
             66, f"track = {config.track!r} needs {error.name}", next_step='pip install "mailsleuth[track]"'
+        ) from error
+    except Exception as error:
+        raise UpstreamError(
+            66, f"{config.track} did not start: {error}", next_step='set track = "none": metrics.jsonl has everything'
         ) from error
     try:
         yield tracker

@@ -47,7 +47,7 @@ class QuestionOrder:
     def restore(self, state: dict[str, Any]) -> None:
         """Go on from a saved state."""
         self._epoch, self._position = state["epoch"], state["position"]
-        self._retired = set(state["retired"])
+        self._retired = {question.id for question in self._questions} & set(state["retired"])
         self._shuffled = self._shuffle()
 
     def _shuffle(self) -> list[Question]:
