@@ -57,6 +57,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Play what is missing, write and print the comparison, and return the exit code."""
+    if args.concurrency < 1:
+        raise UsageError(9, "--concurrency is at least 1")
     specs = list(dict.fromkeys(args.policy))
     baseline = _baseline(args.baseline, specs)
     questions = _questions(args)

@@ -1,0 +1,86 @@
+"""Checks of a known-item question by search: is it about one mail, can that be found, is what is absent absent?
+
+Knows nothing of how questions are drawn or worded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time
+from itertools import combinations
+
+from inbox_env.inbox import Inbox
+from inbox_env.known_item_topics import Topic
+from inbox_env.known_item_wording import When, asked_words
+from inbox_env.search.base import MAX_KEYWORDS, SearchQuery, SearchResult
+
+NUM_HITS = 5  # a searcher looks at this many
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A question in parts: `who` is what `person` is called, `said` is how each of the topics is said."""
+
+    who: str
+    person: str
+    topics: tuple[Topic, ...]
+    said: tuple[str, ...]
+    when: When
+    asked_on: date
+    is_by_owner: bool
+
+    def said_words(self) -> list[str]:
+        """Return the words of the topics as they are asked."""
+        return [word for text in self.said for word in asked_words(text)]
+
+
+def is_unambiguous(inbox: Inbox, draft: Draft, ids: Sequence[str]) -> bool:
+    """Return whether of that person's mail of that time only the gold mails `ids` hold all words of the topics."""
+    keywords = [word for topic in draft.topics for word in topic.words]
+    result = _from_person(inbox, keywords, draft, draft.when)
+    hits = {hit.message_id for hit in result.hits}
+    return bool(hits) and hits <= set(ids) and result.num_matches <= len(ids)
+
+
+def has_distractors(inbox: Inbox, draft: Draft, ids: Sequence[str]) -> bool:
+    """Return whether other mail of that person, of any time, holds one of the topics."""
+    return any(_from_person(inbox, topic.words, draft, When("")).num_matches > len(ids) for topic in draft.topics)
+
+
+def is_solvable(inbox: Inbox, draft: Draft, ids: Sequence[str]) -> bool:
+    """Return whether the name or a word of the topics as asked, or two of these, bring a gold mail among the first."""
+    units = list(dict.fromkeys((draft.who, *draft.said_words())))
+    tries = [*((unit,) for unit in units), *combinations(units, 2)]
+    found = (_find(inbox, keywords, draft.asked_on) for keywords in tries)
+    return any(not set(ids).isdisjoint(hit.message_id for hit in result.hits) for result in found)
+
+
+def is_topic_absent(inbox: Inbox, draft: Draft) -> bool:
+    """Return whether no mail of any date, from anybody, holds all words of one of the topics."""
+    return not any(_find(inbox, keywords, None).num_matches for keywords in _wordings(draft))
+
+
+def is_never_together(inbox: Inbox, draft: Draft) -> bool:
+    """Return whether no mail of any date holds the person's name, or last name, and any word of the topics."""
+    names = dict.fromkeys((draft.who, draft.person, draft.person.split()[-1]))
+    every = dict.fromkeys(word for keywords in _wordings(draft) for word in keywords)
+    return not any(_find(inbox, (name, word), None).num_matches for name in names for word in every)
+
+
+def _wordings(draft: Draft) -> list[Sequence[str]]:
+    """Return the words of each topic, both as they stand in the mail and as they are asked."""
+    return [*(topic.words for topic in draft.topics), *map(asked_words, draft.said)]
+
+
+def _find(inbox: Inbox, keywords: Sequence[str], asked_on: date | None) -> SearchResult:
+    as_of = None if asked_on is None else datetime.combine(asked_on, time.max, UTC)
+    return inbox.search(SearchQuery(tuple(keywords)), as_of=as_of, limit=NUM_HITS, snippet_chars=0)
+
+
+def _from_person(inbox: Inbox, keywords: Sequence[str], draft: Draft, when: When) -> SearchResult:
+    """Search mail from the person, or to them by the owner, under the name that the question uses."""
+    sender, recipient = (inbox.owner.email, draft.who) if draft.is_by_owner else (draft.who, None)
+    query = SearchQuery(tuple(keywords)[:MAX_KEYWORDS], sender, recipient, when.first, when.last)
+    as_of = datetime.combine(draft.asked_on, time.max, UTC)
+    return inbox.search(query, as_of=as_of, limit=NUM_HITS, snippet_chars=0)
