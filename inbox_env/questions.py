@@ -67,7 +67,7 @@ def read_questions(path: Path) -> list[Question]:
         raise UsageError(20, "no such question file", where=str(path), next_step="give a JSON Lines file of questions")
     questions = [_parse_line(path, number, line) for number, line in _lines(path)]
     if not questions:
-        raise UsageError(21, "the question file holds no questions", where=str(path), next_step="one JSON object a line")
+        raise UsageError(21, "the file holds no questions", where=str(path), next_step="write one JSON object a line")
     return questions
 
 
@@ -91,4 +91,5 @@ def _parse_line(path: Path, number: int, line: str) -> Question:
         return Question.model_validate(json.loads(line))
     except (ValidationError, ValueError) as error:
         reason = error.errors()[0]["msg"] if isinstance(error, ValidationError) else "not JSON"
-        raise UsageError(23, f"not a question: {reason}", where=f"{path}:{number}", next_step="see README, Questions") from error
+        where, next_step = f"{path}:{number}", "see README, Questions"
+        raise UsageError(23, f"not a question: {reason}", where=where, next_step=next_step) from error

@@ -10,13 +10,16 @@ import argparse
 import json
 import time
 from pathlib import Path
+from random import Random
 from typing import Any
 
 from inbox_env.env import EnvLimits
 from inbox_env.rendering import ResultStyle
 from inbox_env.synthetic import generate_inbox
 from inbox_env.synthetic.mailbox import SyntheticRecipe, ensure_mailbox
+from inbox_env.synthetic.names import NamePool
 
+NAME_COUNTS = (("surname", 4000), ("project", 4000), ("given", 400), ("town", 400), ("place", 400))
 LAPTOP_LIMITS = EnvLimits(max_turns=8, style=ResultStyle(hits_per_page=5, snippet_chars=0, show_addresses=False))
 
 
@@ -46,7 +49,10 @@ def run(args: argparse.Namespace) -> int:
     from agent.segment_attention import enable_segment_attention
 
     torch.set_num_threads(args.threads)
-    chat = ChatFormat(_tokenizer(args))
+    tokenizer = args.run / "tokenizer"
+    if not tokenizer.is_dir():  # made once a run: a resumed run must not number its tokens anew
+        ChatFormat(_tokenizer(args)).save(tokenizer)
+    chat = ChatFormat.load(tokenizer)
     model = make_base_model(args.vocab, hidden=args.hidden, layers=args.layers, seed=args.seed)
     enable_segment_attention(model)
     optimizer = torch.optim.AdamW(model.parameters(), lr=args.learning_rate, betas=(0.9, 0.95), weight_decay=0.01)
@@ -66,7 +72,13 @@ def _tokenizer(args: argparse.Namespace) -> Any:
     mails = [f"From: {mail.sender.name}\n{mail.subject}\n\n{mail.body}" for box in inboxes for mail in box.emails]
     questions = [question.question for box in inboxes for question in box.questions]
     numbers = [" ".join(str(number) for number in range(1000))] * 20
-    return train_tokenizer(mails + questions + numbers, args.vocab)
+    names = [" " + name for sort, count in NAME_COUNTS for name in _names(sort, count)]
+    return train_tokenizer(mails + questions + numbers + names * 5, args.vocab)
+
+
+def _names(sort: str, count: int) -> list[str]:
+    pool = NamePool("vocabulary", Random(0))
+    return [pool.invent(sort) for _ in range(count)]
 
 
 def _warm_start(args: argparse.Namespace, chat: Any) -> Any:

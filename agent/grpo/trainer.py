@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +48,7 @@ class GrpoTrainer:
         self.step, self.seconds, self.generated_tokens, self.trained_tokens = 0, 0.0, 0, 0
         self._chat, self._train, self._dev = chat, train, dev
         enable_segment_attention(model)
+        self._reference = deepcopy(model).requires_grad_(False) if config.loss.kl else None
         self.engine = TorchEngine(
             model,
             stop_token_ids=set(chat.stop_token_ids),
@@ -180,6 +182,7 @@ class GrpoTrainer:
             temperature=config.sampling.temperature,
             max_tokens=config.grpo.micro_batch_tokens,
             grad_clip=config.grpo.grad_clip,
+            reference=self._reference,
         )
         self._check(learnt)
         self.engine.refresh()

@@ -11,9 +11,9 @@ import re
 _VALUES = tuple(
     re.compile(pattern)
     for pattern in (
-        r"\$[\d,]*\d",
+        r"[$€£][\d,]*\d",
         r"\b\d{1,2}:\d{2} ?[ap]m\b",
-        r"\b\d{3}-\d{3}-\d{4}\b",
+        r"\b\d{6}\b|\b\d{3}-\d{3}-\d{4}\b",
         r"\b\d{1,2} (?:Jan|Febr|March|April|May|June|July|August|Sept|Octo|Nov|Dec)[a-z]*\b",
         r"\b[A-Z]{1,3}[- ]?\d{3,6}\b",
         r"\b\d+\b",

@@ -72,7 +72,7 @@ def make_world(random: Random, split: Split, num_topics: int) -> World:
 
 
 def _person(pool: NamePool, random: Random, domains: list[str]) -> Address:
-    first, last = pool.first_name(), pool.invent("surname")
+    first, last = pool.invent("given"), pool.invent("surname")
     return Address(f"{first} {last}", f"{first}.{last}@{random.choice(domains)}".lower())
 
 
@@ -106,7 +106,7 @@ def _told(pool: NamePool, random: Random, kind: FactKind, topic: str, sender: Ad
 
 def _value(pool: NamePool, random: Random, kind: FactKind) -> str:
     if kind.value == "person":
-        return f"{pool.first_name()} {pool.invent('surname')}"
+        return f"{pool.invent('given')} {pool.invent('surname')}"
     if kind.value == "hotel":
         return f"{random.choice(('Hotel', 'Villa', 'Pension'))} {pool.invent('place')}"
     if kind.value == "place":
