@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import time
+from importlib.resources import files
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -125,4 +126,35 @@ def _publish(args: argparse.Namespace, model: Any, chat: Any, state: dict[str, A
 
     card = AgentCard(prompt="laptop", limits=LAPTOP_LIMITS, max_new_tokens=64, max_context=1024)
     save_model(args.out, LoadedModel(model, chat, card))
+    curve = [json.loads(line) for line in (args.run / "curve.jsonl").read_text(encoding="utf-8").splitlines()]
+    (args.out / "README.md").write_text(_model_card(args, model, state, curve), encoding="utf-8")
     print(f"{args.out}: {state['tokens']:,} tokens, {state['seconds']:.0f} s")
+
+
+def _model_card(args: argparse.Namespace, model: Any, state: dict[str, Any], curve: list[dict[str, float]]) -> str:
+    """Return the model card: recipe, seed, cost and learning curve as they were."""
+    template = (files("scripts") / "templates" / "model_card.md").read_text(encoding="utf-8")
+    width = max(1, len(curve) // 20)
+    blocks = [curve[start : start + width] for start in range(0, len(curve), width)]
+    rows = [
+        f"| {block[-1]['step']} | {block[-1]['tokens'] / 1e6:.2f} M | {_mean_loss(block):.2f} |" for block in blocks
+    ]
+    return template.format(
+        parameters=f"{sum(parameter.numel() for parameter in model.parameters()):,}",
+        layers=args.layers,
+        hidden=args.hidden,
+        vocab=args.vocab,
+        steps=args.steps,
+        seed=args.seed,
+        threads=args.threads,
+        inboxes=args.inboxes,
+        questions=args.questions,
+        learning_rate=args.learning_rate,
+        tokens=f"{state['tokens']:,}",
+        minutes=round(state["seconds"] / 60),
+        curve="\n".join(rows),
+    )
+
+
+def _mean_loss(block: list[dict[str, float]]) -> float:
+    return sum(row["loss"] for row in block) / len(block)

@@ -89,14 +89,14 @@ class ScriptedPolicy:
 
 
 def perfect_reader(gold: Gold) -> Reader:
-    """Return a reader that is right if and only if the gold mail (every one of them) was opened."""
+    """Return a reader that is right if and only if a gold mail was opened (for a multi question: all of them)."""
 
     async def read_out(opening: Opening, played: Played) -> Action:
         question = gold[opening.question_id]
-        opened = {
-            message_id for _, observation in played for result in observation.results for message_id in result.opened
-        }
-        is_found = bool(question.message_ids) and opened.issuperset(question.message_ids)
+        results = [result for _, observation in played for result in observation.results]
+        opened = {message_id for result in results for message_id in result.opened}
+        ids = set(question.message_ids)
+        is_found = bool(ids) and (ids <= opened if question.kind == "multi" else not ids.isdisjoint(opened))
         return answer(question.answer if is_found else "not in the mail I opened", opened_refs(played))
 
     return read_out
