@@ -15,8 +15,6 @@ from inbox_env.store import build_inbox
 from inbox_env.synthetic.generate import SyntheticInbox, generate_inbox
 from inbox_env.synthetic.names import Split
 
-_TEXT_VERSION = 2  # raise when the generator's text changes, so that cached mailboxes are made anew
-
 
 @dataclass(frozen=True, slots=True)
 class SyntheticRecipe:
@@ -38,12 +36,19 @@ def ensure_mailbox(recipe: SyntheticRecipe, cache: Path) -> tuple[Path, list[Que
 
     Built beside and renamed, so that an interrupted call leaves no half mailbox behind.
     """
-    key = sha256(json.dumps([_TEXT_VERSION, SCHEMA_VERSION, asdict(recipe)], sort_keys=True).encode()).hexdigest()[:12]
+    parts = [_generator_digest(), SCHEMA_VERSION, asdict(recipe)]
+    key = sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:12]
     mailbox, questions = cache / f"{recipe.split}-{key}.db", cache / f"{recipe.split}-{key}.jsonl"
     if not (mailbox.is_file() and questions.is_file()):
         cache.mkdir(parents=True, exist_ok=True)
         _build(recipe, mailbox, questions)
     return mailbox, read_questions(questions)
+
+
+def _generator_digest() -> str:
+    """Return a digest of the generator's own source: when its text changes, cached mailboxes are made anew."""
+    sources = sorted(Path(__file__).parent.glob("*.py"))
+    return sha256(b"".join(source.read_bytes() for source in sources)).hexdigest()
 
 
 def _build(recipe: SyntheticRecipe, mailbox: Path, questions: Path) -> None:
