@@ -58,6 +58,10 @@ class EvaluationFolder:
         """Return the episodes on file of a policy, by question id."""
         return self._read(self.path(name))
 
+    def forget(self, name: str) -> None:
+        """Remove the episodes of a policy: they are of a model that has changed since."""
+        self.path(name).unlink(missing_ok=True)
+
     def _read(self, path: Path) -> dict[str, Trajectory]:
         """Episodes that an outage ended are not on file: they are played again."""
         if not path.is_file():

@@ -79,6 +79,9 @@ def _run(config: TrainConfig, folder: Path, *, with_control: bool, console: Cons
     )
     reports = _evaluate_before(config, trainer, evaluation, test, questions)
     trainer.resume()
+    if trainer.step < config.grpo.steps:  # what an earlier sitting's last model played is out of date
+        evaluation.forget("trained")
+        evaluation.forget("control")
     with open_tracker(config, folder) as tracker:
         _train(trainer, tracker, console)
     card = _card(config)
@@ -103,7 +106,9 @@ def _base_model(config: TrainConfig, folder: Path, train: Arena, console: Consol
         loaded = load_model(config.model.path, config.model.device)
         console.print(f"warm start: {config.warm_start.steps} steps of imitation")
         warm_start(config, loaded, train)
-        save_model(warm, loaded)
+        partial = warm.with_suffix(".partial")
+        save_model(partial, loaded)
+        partial.rename(warm)
     return load_model(warm, config.model.device)
 
 
