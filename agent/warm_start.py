@@ -29,7 +29,7 @@ class WarmStartMix(BaseModel):
 
     drill_steps: int = Field(default=350, ge=0)
     """First steps that are copy drills only."""
-    plain_steps: int = Field(default=1500, ge=0)
+    plain_steps: int = Field(default=1900, ge=0)
     """Steps up to which the demonstrator makes no random choice."""
     drill_share: float = Field(default=0.02, ge=0, le=1)
     """Share of drills afterwards."""

@@ -6,7 +6,8 @@
 | gave_up: "I don't know" on an answerable question, or out of turns, tokens or time | `gave_up` | |
 | right | `right` | cited, brevity, process |
 | abstained: "I don't know" on an unanswerable question, after enough searches | `abstained_right` | |
-| each call that was no call or failed | | `invalid_call`, in all less than half the way to the next tier |
+| each call that was no call or failed | | `invalid_call` |
+| ended by a limit | | `cut_short`; both together take at most half the way to the next tier |
 
 Knows nothing of groups, advantages or policies.
 """
@@ -60,6 +61,8 @@ class LadderConfig(BaseModel):
     """At most this much is added to a right answer: half for few turns, half for few sources."""
     invalid_call: float = Field(default=-0.05, le=0)
     """Added for each call that was no call or failed; the episode goes on."""
+    cut_short: float = Field(default=0.0, le=0)
+    """Added when a limit ended the episode: without it, rambling on is worth as much as "I don't know"."""
     process_bonus: float = Field(default=0.0, ge=0, le=0.1)
     """Added to a given answer, right or wrong: half for having found a gold mail, half for having read it."""
     min_searches_to_abstain: int = Field(default=0, ge=0)
@@ -96,8 +99,11 @@ def make_ladder(config: LadderConfig) -> RewardFn:
             parts["brevity"] = config.brevity_bonus * _brevity(facts)
         if config.process_bonus and outcome in (Outcome.RIGHT, Outcome.WRONG) and not facts.is_truncated:
             parts["process"] = config.process_bonus * (facts.gold_found + facts.gold_read) / 2
+        room = -config.tier_gap / 2  # what all penalties together may take
+        if facts.is_truncated:
+            parts["cut_short"] = max(config.cut_short, room)
         if facts.num_invalid_calls:
-            parts["invalid_calls"] = max(config.invalid_call * facts.num_invalid_calls, -config.tier_gap / 2)
+            parts["invalid_calls"] = max(config.invalid_call * facts.num_invalid_calls, room - parts.get("cut_short", 0.0))
         return Reward.of(parts)
 
     return ladder
