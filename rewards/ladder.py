@@ -103,7 +103,8 @@ def make_ladder(config: LadderConfig) -> RewardFn:
         if facts.is_truncated:
             parts["cut_short"] = max(config.cut_short, room)
         if facts.num_invalid_calls:
-            parts["invalid_calls"] = max(config.invalid_call * facts.num_invalid_calls, room - parts.get("cut_short", 0.0))
+            left = room - parts.get("cut_short", 0.0)
+            parts["invalid_calls"] = max(config.invalid_call * facts.num_invalid_calls, left)
         return Reward.of(parts)
 
     return ladder
