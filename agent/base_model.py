@@ -14,6 +14,7 @@ import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
 _BACK_HEADS = {0: 1, 1: 2, 2: 1}  # head -> how many tokens it looks back
+_VALUE_SCALE, _OUTPUT_SCALE = 0.23, 0.17
 _LOGIT_GAP = 6.0  # how far the looked-at token's score lies above the others', in nats
 
 
@@ -40,6 +41,8 @@ def make_base_model(
     model = LlamaForCausalLM(config)
     back_heads = {head: offset for head, offset in _BACK_HEADS.items() if head < heads}
     look_back(model.model.layers[0].self_attn, back_heads, hidden // heads, 1000.0)
+    for layer in model.model.layers[1:]:
+        copy_through(layer.self_attn)
     return model
 
 
@@ -57,3 +60,17 @@ def look_back(attention: Any, heads: dict[int, int], head_dim: int, theta: float
         angles = offset * frequencies
         attention.k_proj.bias[rows] = torch.cat([torch.full_like(angles, amplitude), torch.zeros_like(angles)])
         attention.q_proj.bias[rows] = amplitude * torch.cat([angles.cos(), -angles.sin()])
+
+
+@torch.no_grad()
+def copy_through(attention: Any) -> None:
+    """Set values and outputs so that, before training, the heads together write what they attend to.
+
+    The value matrix is orthogonal and the output matrix its transpose: a head passes its share of the attended
+    position's state on, and with tied embeddings that raises the logit of the token there. Only where to look is
+    left to learn. Scales keep values and outputs as large as ordinary initialisation makes them.
+    """
+    width = attention.v_proj.weight.shape[0]
+    rotation = torch.linalg.qr(torch.randn(width, width)).Q
+    attention.v_proj.weight.copy_(_VALUE_SCALE * rotation)
+    attention.o_proj.weight.copy_(_OUTPUT_SCALE * rotation.T)

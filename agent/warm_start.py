@@ -27,13 +27,13 @@ class WarmStartMix(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
-    drill_steps: int = Field(default=350, ge=0)
+    drill_steps: int = Field(default=320, ge=0)
     """First steps that are copy drills only."""
-    plain_steps: int = Field(default=1900, ge=0)
+    plain_steps: int = Field(default=1800, ge=0)
     """Steps up to which the demonstrator makes no random choice."""
-    drill_share: float = Field(default=0.02, ge=0, le=1)
+    drill_share: float = Field(default=0.03, ge=0, le=1)
     """Share of drills afterwards."""
-    search_share: float = Field(default=0.2, ge=0, le=1)
+    search_share: float = Field(default=0.3, ge=0, le=1)
     """Share of lessons that end with the first search: keywords without what follows."""
     reading_share: float = Field(default=0.2, ge=0, le=1)
     """Share of lessons that show the gold mail and ask for its answer: reading without the search."""

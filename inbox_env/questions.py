@@ -1,6 +1,7 @@
 """Question: asked of one inbox, with gold answer and gold messages; and its JSON Lines form.
 
-Reads this project's format and ART-E's (`query_date` instead of `asked_on`, no kind). Knows nothing of how it is played.
+Reads this project's format and ART-E's (`query_date` instead of `asked_on`, no kind). Knows nothing of how it is
+played.
 """
 
 from __future__ import annotations

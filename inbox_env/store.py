@@ -242,11 +242,12 @@ def _remove_orphans(path: Path) -> None:
     for staging in path.parent.iterdir():
         name, mark, rest = staging.name.partition(".staging-")
         pid = rest.removesuffix("-journal")
-        if name == path.name and mark and pid.isdecimal() and not _is_alive(int(pid)):
+        if name == path.name and mark and pid.isdecimal() and not is_alive(int(pid)):
             staging.unlink(missing_ok=True)
 
 
-def _is_alive(pid: int) -> bool:
+def is_alive(pid: int) -> bool:
+    """Return whether a process with this id runs: files named after another one are left over."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:

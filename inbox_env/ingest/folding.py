@@ -16,6 +16,7 @@ from pathlib import Path
 from pydantic import TypeAdapter
 
 from inbox_env.emails import Email
+from inbox_env.store import is_alive
 
 CREATE_MAILS = "CREATE TABLE mails (seq INTEGER PRIMARY KEY, key BLOB NOT NULL UNIQUE, email BLOB NOT NULL)"
 CREATE_COPIES = "CREATE TABLE copies (seq INTEGER PRIMARY KEY, key BLOB NOT NULL, folders TEXT, message_ids TEXT)"
@@ -27,13 +28,15 @@ SELECT_COPIES = "SELECT folders, message_ids FROM copies WHERE key = ? ORDER BY 
 
 _FAST = ("PRAGMA journal_mode = OFF", "PRAGMA synchronous = OFF")  # the file never outlives the process
 _EMAIL = TypeAdapter(Email)
+_PREFIX = ".mailsleuth-"
 
 
 class Folding:
     """A private file of mails by content in `directory`; nothing of it stays, whatever happens."""
 
     def __init__(self, directory: Path) -> None:
-        descriptor, path = tempfile.mkstemp(prefix=".mailsleuth-", dir=directory)
+        _remove_orphans(directory)
+        descriptor, path = tempfile.mkstemp(prefix=f"{_PREFIX}{os.getpid()}-", dir=directory)
         os.close(descriptor)
         self._connection = sqlite3.connect(path, isolation_level=None)
         Path(path).unlink()  # SQLite holds it open: the space is given back even after a kill
@@ -61,6 +64,14 @@ class Folding:
             email = _EMAIL.validate_json(row)
             copies = self._connection.execute(SELECT_COPIES, (key,)).fetchall()
             yield _merged(email, copies) if copies else email
+
+
+def _remove_orphans(directory: Path) -> None:
+    """Remove the files of importers that were killed between making and unlinking them."""
+    for path in directory.glob(f"{_PREFIX}*"):
+        pid = path.name.removeprefix(_PREFIX).partition("-")[0]
+        if pid.isdecimal() and not is_alive(int(pid)):
+            path.unlink(missing_ok=True)
 
 
 def _merged(email: Email, copies: list[tuple[str, str]]) -> Email:
