@@ -37,6 +37,8 @@ class WarmStartMix(BaseModel):
     """Share of lessons that end with the first search: keywords without what follows."""
     reading_share: float = Field(default=0.2, ge=0, le=1)
     """Share of lessons that show the gold mail and ask for its answer: reading without the search."""
+    context_weight: float = Field(default=0.2, ge=0)
+    """Weight of a token that was read, beside 1 for one that was said."""
     step_tokens: int = Field(default=2048, ge=256)
     """Tokens of one step."""
     drill_length: int = Field(default=96, ge=16)
@@ -56,18 +58,18 @@ class WarmStart:
         mix: WarmStartMix,
         seed: int,
     ) -> None:
-        self._chat, self._vocab_size, self._prompt, self._mix, self._seed = chat, vocab_size, prompt, mix, seed
+        self._chat, self._vocab_size, self._prompt, self.mix, self._seed = chat, vocab_size, prompt, mix, seed
         self._arena, self._questions = arena, arena.questions
         self._oracle = oracle(arena.gold, self._number_of)
 
     def step(self, number: int) -> list[TokenTrace]:
         """Return the traces of step `number` (from 1)."""
-        return fill(self._stream(Random(f"{self._seed}:{number}"), number), self._mix.step_tokens)
+        return fill(self._stream(Random(f"{self._seed}:{number}"), number), self.mix.step_tokens)
 
     def _stream(self, random: Random, number: int) -> Iterator[TokenTrace]:
-        habits = PLAIN if number <= self._mix.plain_steps else MEDIOCRE
+        habits = PLAIN if number <= self.mix.plain_steps else MEDIOCRE
         policy = demonstrator(self._arena.gold, random.getrandbits(32), habits)
-        mix = self._mix
+        mix = self.mix
         while True:
             draw = random.random()
             if number <= mix.drill_steps or draw < mix.drill_share:

@@ -102,7 +102,7 @@ def _train(args: argparse.Namespace, model: Any, optimizer: Any, lessons: Any, s
         started = time.monotonic()
         for group in optimizer.param_groups:
             group["lr"] = learning_rate(step, args.steps, args.learning_rate)
-        done = imitate(model, optimizer, lessons.step(step))
+        done = imitate(model, optimizer, lessons.step(step), context_weight=lessons.mix.context_weight)
         state["step"], state["tokens"] = step, state["tokens"] + done.num_tokens
         state["seconds"] += time.monotonic() - started
         if step % 10 == 0:
