@@ -13,6 +13,9 @@ from typing import Any
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
+# High, so that half of a head's rotary pairs hardly turn within an episode and can match content at any distance:
+# with 1,000 the model rarely took its keywords from the question (EXPERIMENTS.md, "what made copying faster").
+_ROPE_THETA = 100_000.0
 _BACK_HEADS = {0: 1, 1: 2, 2: 1}  # head -> how many tokens it looks back
 _VALUE_SCALE, _OUTPUT_SCALE = 0.23, 0.17
 _LOGIT_GAP = 6.0  # how far the looked-at token's score lies above the others', in nats
@@ -31,7 +34,7 @@ def make_base_model(
         num_attention_heads=heads,
         num_key_value_heads=heads,
         max_position_embeddings=context,
-        rope_parameters={"rope_type": "default", "rope_theta": 1000.0},
+        rope_parameters={"rope_type": "default", "rope_theta": _ROPE_THETA},
         attention_bias=True,
         tie_word_embeddings=True,
         bos_token_id=None,
@@ -40,7 +43,7 @@ def make_base_model(
     )
     model = LlamaForCausalLM(config)
     back_heads = {head: offset for head, offset in _BACK_HEADS.items() if head < heads}
-    look_back(model.model.layers[0].self_attn, back_heads, hidden // heads, 1000.0)
+    look_back(model.model.layers[0].self_attn, back_heads, hidden // heads, _ROPE_THETA)
     for layer in model.model.layers[1:]:
         copy_through(layer.self_attn)
     return model
