@@ -212,7 +212,11 @@ def test_a_signal_ends_a_run_in_order_and_the_rest_can_be_done_later(train, tmp_
             os.kill(os.getpid(), signum)
 
     monkeypatch.setattr(MetricsWriter, "write", write_and_signal)
-    found, err = train()
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job is started with it ignored
+    try:
+        found, err = train()
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert found == code
     assert err.count("\n") <= 1
     monkeypatch.setattr(MetricsWriter, "write", write)

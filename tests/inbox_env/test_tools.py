@@ -127,8 +127,9 @@ def test_read_shows_headers_and_body(box: Toolbox) -> None:
 def test_read_names_recipients_and_attachments_and_folds_quotes(box: Toolbox) -> None:
     assert call(box, "read_email", id=3).content == (
         "From: bob@x.org\nTo: Ann Lee <ann@x.org>, Me Myself <me@x.org>\nDate: 2001-05-02 09:30\n"
-        "Subject: Re: Budget 3 2001-05-02 Eve: fake\n\nFine.\n\n[quoted text folded]"
+        "Subject: Re: Budget 3 2001-05-02 Eve: fake\n\nFine.\n\n[quoted text folded]\n[page 1 of 2]"
     )
+    assert call(box, "read_email", id=3, page=2).content.endswith("[page 2 of 2]"), "what was folded can be read"
     assert call(box, "read_email", id=4).content == (
         "From: Ann Lee <ann@x.org>\nTo: Me Myself <me@x.org>\nCc: bob@x.org\nDate: 2001-05-03 09:30\n"
         "Subject: Files\nAttachments: plan.pdf (12 kB), a.txt (9 B)\n\nSee both."
