@@ -23,9 +23,9 @@ from agent.grpo.samples import TrainingSample
 from agent.policy import Policy, TokenTrace
 from agent.prompts import system_prompt
 from agent.rollout import rollout
-from inbox_env.actions import Action, InvalidToolCall, ToolCall
+from inbox_env.actions import Action, ToolCall
 from inbox_env.env import InboxEnv
-from inbox_env.trajectory import Trajectory
+from inbox_env.trajectory import ToolResultRecord, Trajectory
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +143,5 @@ def fill(traces: Iterator[TokenTrace], num_tokens: int) -> list[TokenTrace]:
     return batch
 
 
-def _action(results: Sequence) -> Action:  # type: ignore[type-arg]
-    calls: list[ToolCall | InvalidToolCall] = [ToolCall(result.name, result.arguments) for result in results]
-    return Action(tuple(calls))
+def _action(results: Sequence[ToolResultRecord]) -> Action:
+    return Action(tuple(ToolCall(result.name, result.arguments or {}) for result in results))
