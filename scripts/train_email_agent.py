@@ -122,12 +122,11 @@ def _evaluate_before(
 
     reports = [_play(trainer, evaluation, "base", questions)]
     model = trainer.policy("base", seed=config.run.seed)
-    trainer.engine.temperature = config.eval.temperature
     for name in HEURISTICS:
-        reports.append(evaluation.play(read_with(name, model, test.limits), "baseline", questions))
+        with trainer.evaluating():
+            reports.append(evaluation.play(read_with(name, model, test.limits), "baseline", questions))
         perfect = load_policy(name, test.gold)
         reports.append(evaluation.play(perfect, "baseline", questions, name=f"{name} (perfect reader)"))
-    trainer.engine.temperature = config.sampling.temperature
     reports.append(evaluation.play(load_policy("demonstrator", test.gold), "demonstrator", questions))
     reports.append(evaluation.play(load_policy("oracle", test.gold), "oracle", questions))
     return reports
@@ -135,11 +134,9 @@ def _evaluate_before(
 
 def _play(trainer: GrpoTrainer, evaluation: EvaluationFolder, role: Any, questions: list[Question]) -> PolicyReport:
     config = trainer.config
-    trainer.engine.temperature = config.eval.temperature
     policy = trainer.policy(role, seed=config.run.seed)
-    report = evaluation.play(policy, role, questions, concurrency=config.sampling.max_rows)
-    trainer.engine.temperature = config.sampling.temperature
-    return report
+    with trainer.evaluating():
+        return evaluation.play(policy, role, questions, concurrency=config.sampling.max_rows)
 
 
 def _train(trainer: GrpoTrainer, tracker: Tracker, console: Console) -> None:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
@@ -101,8 +102,7 @@ class GrpoTrainer:
     def evaluate(self, arena: Arena, questions: tuple[Question, ...], name: str = "local") -> list[Rollout]:
         """Return one rollout of each question at the evaluation temperature."""
         policy = self.policy(name, seed=self.config.run.seed)
-        sampling_temperature, self.engine.temperature = self.engine.temperature, self.config.eval.temperature
-        try:
+        with self.evaluating():
             return asyncio.run(
                 rollout_many(
                     policy,
@@ -111,6 +111,13 @@ class GrpoTrainer:
                     deadline_seconds=self.config.env.episode_seconds,
                 )
             )
+
+    @contextmanager
+    def evaluating(self) -> Iterator[None]:
+        """Sample at the evaluation temperature for as long as the context lasts."""
+        sampling_temperature, self.engine.temperature = self.engine.temperature, self.config.eval.temperature
+        try:
+            yield
         finally:
             self.engine.temperature = sampling_temperature
 
