@@ -16,8 +16,8 @@ from torch.optim import Optimizer
 from transformers import PreTrainedModel
 
 from agent.chat_format import ChatFormat
-from agent.grpo.logprobs import chunked_logprobs, hidden_states
-from agent.grpo.loss import sft_loss
+from agent.data_parallel import sum_gradients
+from agent.grpo.logprobs import hidden_states, summed_nll
 from agent.grpo.packing import MicroBatch, pack
 from agent.grpo.samples import TrainingSample
 from agent.policy import Policy, TokenTrace
@@ -93,33 +93,35 @@ def imitate(
 
     What the demonstrator said weighs 1 a token, what it was told `context_weight`: predicting questions, hits and
     mails teaches a model from scratch to copy long before demonstrations alone do. A step whose gradient is not
-    finite leaves the weights alone.
+    finite leaves the weights alone. Of several processes (`agent.data_parallel`) each gives its own traces.
     """
-    samples = [TrainingSample.from_trace(trace, advantage=0.0) for trace in traces]
-    num_actions = sum(sample.num_actions for sample in samples)
-    num_context = sum(sample.num_inputs - sample.num_actions for sample in samples)
-    weight = num_actions + context_weight * num_context
-    total, num_tokens = 0.0, 0
     optimizer.zero_grad(set_to_none=True)
-    for packed in pack(samples, max_tokens):
-        batch = packed.to(model.device)
-        states = hidden_states(model, batch)[0]
-        spoken = sft_loss(_logprobs(model, states[batch.action_positions], batch.target_ids), 1)
-        loss = spoken
-        if context_weight:
-            positions, targets = _context(batch)
-            loss = loss + context_weight * sft_loss(_logprobs(model, states[positions], targets), 1)
-        torch.autograd.backward(loss / weight)
-        total += float(spoken.detach()) / num_actions
-        num_tokens += batch.num_tokens
-    norm = float(nn.utils.clip_grad_norm_(model.parameters(), grad_clip))
+    totals = torch.zeros(4)  # summed weight, nats, tokens read, tokens to learn
+    for packed in pack([TrainingSample.from_trace(trace, advantage=0.0) for trace in traces], max_tokens):
+        totals += _backward(model, packed.to(model.device), context_weight)
+    parameters = list(model.parameters())
+    sum_gradients(parameters, totals)
+    weight, nats, num_tokens, num_actions = totals.tolist()
+    for parameter in parameters:
+        if parameter.grad is not None:
+            parameter.grad /= weight
+    norm = float(nn.utils.clip_grad_norm_(parameters, grad_clip))
     if math.isfinite(norm):
         optimizer.step()
-    return Imitation(total, norm, num_tokens, num_actions)
+    return Imitation(nats / num_actions, norm, round(num_tokens), round(num_actions))
 
 
-def _logprobs(model: PreTrainedModel, states: Tensor, targets: Tensor) -> Tensor:
-    return chunked_logprobs(states, model.get_output_embeddings(), targets)[0]
+def _backward(model: PreTrainedModel, batch: MicroBatch, context_weight: float) -> Tensor:
+    """Add the gradient of the batch's weighted summed loss; returns [4]: weight, nats of actions, tokens, actions."""
+    states = hidden_states(model, batch)[0]
+    spoken = summed_nll(model, states[batch.action_positions], batch.target_ids)
+    loss, weight = spoken, float(batch.num_actions)
+    if context_weight:
+        positions, targets = _context(batch)
+        loss = loss + context_weight * summed_nll(model, states[positions], targets)
+        weight += context_weight * len(positions)
+    torch.autograd.backward(loss)
+    return torch.tensor([weight, float(spoken.detach()), batch.num_tokens, batch.num_actions])
 
 
 def _context(batch: MicroBatch) -> tuple[Tensor, Tensor]:

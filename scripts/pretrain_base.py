@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import tempfile
 import time
 from importlib.resources import files
 from pathlib import Path
@@ -21,6 +22,7 @@ from inbox_env.synthetic.mailbox import SyntheticRecipe, ensure_mailbox
 from inbox_env.synthetic.names import NamePool
 
 NAME_COUNTS = (("surname", 4000), ("project", 4000), ("given", 400), ("town", 400), ("place", 400))
+CACHE = Path("data/cache")
 LAPTOP_LIMITS = EnvLimits(max_turns=8, style=ResultStyle(hits_per_page=5, snippet_chars=0, show_addresses=False))
 
 
@@ -28,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument("--out", type=Path, default=Path("data/base"), help="folder of the finished model")
     parser.add_argument("--run", type=Path, default=Path("data/runs/pretrain"), help="folder of checkpoints and curve")
-    parser.add_argument("--steps", type=int, default=9000, help="optimiser steps in all")
+    parser.add_argument("--steps", type=int, default=7500, help="optimiser steps in all")
     parser.add_argument("--seed", type=int, default=1, help="seed of weights and data")
     parser.add_argument("--learning-rate", type=float, default=2e-3, help="highest learning rate")
     parser.add_argument("--inboxes", type=int, default=60, help="number of training inboxes")
@@ -36,34 +38,48 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--hidden", type=int, default=128, help="width of the model")
     parser.add_argument("--layers", type=int, default=4, help="layers of the model")
     parser.add_argument("--vocab", type=int, default=4096, help="size of the vocabulary")
-    parser.add_argument("--threads", type=int, default=1, help="CPU threads")
+    parser.add_argument("--processes", type=int, default=2, help="processes of one thread that share every step")
     parser.add_argument("--checkpoint-every", type=int, default=300, help="steps between checkpoints")
 
 
 def run(args: argparse.Namespace) -> int:
     """Train or go on training; write the model folder at the end."""
+    from torch import multiprocessing
+
+    from agent.chat_format import ChatFormat
+
+    tokenizer = args.run / "tokenizer"
+    if not tokenizer.is_dir():  # made once a run: a resumed run must not number its tokens anew
+        ChatFormat(_tokenizer(args)).save(tokenizer)
+    ensure_mailbox(_recipe(args), CACHE)  # before the processes start, so that they do not all make it
+    with tempfile.TemporaryDirectory() as meeting:
+        multiprocessing.spawn(_train_in_process, (args, Path(meeting) / "rendezvous"), args.processes)
+    return 0
+
+
+def _train_in_process(rank: int, args: argparse.Namespace, rendezvous: Path) -> None:
+    """Train as process `rank`; the first one keeps the curve and the checkpoints, and publishes."""
     import torch
 
     from agent.base_model import make_base_model
     from agent.chat_format import ChatFormat
+    from agent.data_parallel import joined
     from agent.grpo.checkpoint import latest_checkpoint, load_checkpoint
     from agent.segment_attention import enable_segment_attention
 
-    torch.set_num_threads(args.threads)
-    tokenizer = args.run / "tokenizer"
-    if not tokenizer.is_dir():  # made once a run: a resumed run must not number its tokens anew
-        ChatFormat(_tokenizer(args)).save(tokenizer)
-    chat = ChatFormat.load(tokenizer)
+    torch.set_num_threads(1)
+    chat = ChatFormat.load(args.run / "tokenizer")
     model = make_base_model(args.vocab, hidden=args.hidden, layers=args.layers, seed=args.seed)
     enable_segment_attention(model)
     optimizer = torch.optim.AdamW(model.parameters(), lr=args.learning_rate, betas=(0.9, 0.95), weight_decay=0.01)
     state: dict[str, Any] = {"step": 0, "tokens": 0, "seconds": 0.0}
     if newest := latest_checkpoint(args.run):
         state = load_checkpoint(newest, model, optimizer)
-        print(f"resuming from {newest.name}")
-    _train(args, model, optimizer, _warm_start(args, chat), state)
-    _publish(args, model, chat, state)
-    return 0
+        print(f"process {rank + 1} of {args.processes} resumes from {newest.name}")
+    with joined(rank, args.processes, rendezvous):
+        _train(args, rank, model, optimizer, _warm_start(args, chat), state)
+    if rank == 0:
+        _publish(args, model, chat, state)
 
 
 def _tokenizer(args: argparse.Namespace) -> Any:
@@ -86,25 +102,31 @@ def _warm_start(args: argparse.Namespace, chat: Any) -> Any:
     from agent.arena import Arena
     from agent.warm_start import WarmStart, WarmStartMix
 
-    recipe = SyntheticRecipe("train", tuple(range(1, args.inboxes + 1)), num_questions=args.questions)
-    mailbox, questions = ensure_mailbox(recipe, Path("data/cache"))
+    mailbox, questions = ensure_mailbox(_recipe(args), CACHE)
     arena = Arena.open(mailbox, questions, LAPTOP_LIMITS)
     return WarmStart(chat, args.vocab, arena, prompt="laptop", mix=WarmStartMix(), seed=args.seed)
 
 
-def _train(args: argparse.Namespace, model: Any, optimizer: Any, lessons: Any, state: dict[str, Any]) -> None:
+def _recipe(args: argparse.Namespace) -> SyntheticRecipe:
+    return SyntheticRecipe("train", tuple(range(1, args.inboxes + 1)), num_questions=args.questions)
+
+
+def _train(
+    args: argparse.Namespace, rank: int, model: Any, optimizer: Any, lessons: Any, state: dict[str, Any]
+) -> None:
     from agent.grpo.checkpoint import save_checkpoint
     from agent.sft import imitate
 
-    args.run.mkdir(parents=True, exist_ok=True)
     curve = (args.run / "curve.jsonl").open("a", encoding="utf-8")
     for step in range(state["step"] + 1, args.steps + 1):
         started = time.monotonic()
         for group in optimizer.param_groups:
             group["lr"] = learning_rate(step, args.steps, args.learning_rate)
-        done = imitate(model, optimizer, lessons.step(step), context_weight=lessons.mix.context_weight)
+        done = imitate(model, optimizer, lessons.step(step, rank), context_weight=lessons.mix.context_weight)
         state["step"], state["tokens"] = step, state["tokens"] + done.num_tokens
         state["seconds"] += time.monotonic() - started
+        if rank > 0:
+            continue
         if step % 10 == 0:
             row = {"step": step, "tokens": state["tokens"], "seconds": round(state["seconds"], 1), "loss": done.loss}
             curve.write(json.dumps(row) + "\n")
@@ -146,7 +168,7 @@ def _model_card(args: argparse.Namespace, model: Any, state: dict[str, Any], cur
         vocab=args.vocab,
         steps=args.steps,
         seed=args.seed,
-        threads=args.threads,
+        processes=args.processes,
         inboxes=args.inboxes,
         questions=args.questions,
         learning_rate=args.learning_rate,

@@ -10,6 +10,8 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor
+from torch.nn import LinearCrossEntropyOptions
+from torch.nn.functional import linear_cross_entropy
 from torch.utils.checkpoint import checkpoint
 from transformers import PreTrainedModel
 
@@ -40,6 +42,18 @@ def hidden_states(model: PreTrainedModel, batch: MicroBatch) -> Tensor:
     )
     states: Tensor = output.last_hidden_state
     return states
+
+
+def summed_nll(model: PreTrainedModel, hidden: Tensor, target_ids: Tensor) -> Tensor:
+    """Return the summed negative log-likelihood, in nats, of `target_ids` [N] after `hidden` [N, D].
+
+    torch's chunked loss makes the gradient on the way forward, which takes half the time of `chunked_logprobs`.
+    """
+    head = model.get_output_embeddings()
+    options = LinearCrossEntropyOptions(batch_chunk_size=CHUNK_TOKENS)
+    return linear_cross_entropy(
+        hidden, head.weight, target_ids, linear_bias=head.bias, reduction="sum", options=options
+    )
 
 
 def chunked_logprobs(

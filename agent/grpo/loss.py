@@ -97,11 +97,6 @@ def policy_loss(
     return losses.sum() / num_step_tokens, statistics
 
 
-def sft_loss(logprobs: Tensor, num_step_tokens: int) -> Tensor:
-    """Return the micro-batch's share of the step's mean negative log-likelihood, in nats a token."""
-    return -logprobs.sum() / num_step_tokens
-
-
 def k3(logprobs: Tensor, other_logprobs: Tensor) -> Tensor:
     """Return the k3 estimate [N] of KL(p || q) at tokens drawn from p: never negative, zero where they agree.
 

@@ -7,6 +7,7 @@ import pytest
 from agent.warm_start import WarmStart, WarmStartMix
 from tests.agent.tiny import VOCABULARY
 
+NO_LESSONS = {"drill_share": 0.0, "reading_share": 0.0, "choice_share": 0.0, "search_share": 0.0}
 SMALL = {"step_tokens": 1200, "drill_length": 32, "drill_steps": 2, "plain_steps": 0}
 
 
@@ -24,6 +25,7 @@ def test_a_step_is_the_same_whenever_and_after_whatever_it_is_made(arena, chat):
     resumed = lessons(arena, chat)
     assert [resumed.step(number) for number in (4, 3)] == [steps[3], steps[2]]
     assert steps[2] != steps[3]
+    assert straight.step(3, part=1) == resumed.step(3, part=1) != steps[2]
     assert lessons(arena, chat, seed=2).step(3) != steps[2]
 
 
@@ -40,7 +42,7 @@ def test_the_first_steps_are_drills_only(arena, chat):
 
 
 def test_reading_lessons_open_the_gold_mail_by_its_number_and_learn_the_answer_only(arena, chat):
-    traces = lessons(arena, chat, drill_steps=0, drill_share=0.0, reading_share=1.0, search_share=0.0).step(7)
+    traces = lessons(arena, chat, drill_steps=0, **(NO_LESSONS | {"reading_share": 1.0})).step(7)
     answers = {" " + question.answer for question in arena.questions if question.answer}
     for trace in traces:
         (call,) = learnt(chat, trace)
@@ -48,17 +50,33 @@ def test_reading_lessons_open_the_gold_mail_by_its_number_and_learn_the_answer_o
         assert call.arguments["answer"] in answers
         assert call.arguments["sources"]
         assert all(isinstance(number, int) for number in call.arguments["sources"])
-        assert call.arguments["answer"].strip() in chat.decode(trace.token_ids[: trace.action_mask.index(1)])
+        shown = chat.decode(trace.token_ids[: trace.action_mask.index(1)])
+        assert all(part in shown for part in call.arguments["answer"].strip().split(" and "))
+
+
+def test_choosing_lessons_show_the_gold_mail_among_hits_and_learn_its_number_only(arena, chat):
+    traces = lessons(arena, chat, drill_steps=0, **(NO_LESSONS | {"choice_share": 1.0})).step(7)
+    gold = {
+        str(arena.inbox(question.inbox).read(message_id, as_of=None).number)
+        for question in arena.questions
+        for message_id in question.message_ids
+    }
+    for trace in traces:
+        (call,) = learnt(chat, trace)
+        number = str(call.arguments["id"])
+        assert call.name == "read_email"
+        assert number in gold
+        assert f"\n{number} " in chat.decode(trace.token_ids[: trace.action_mask.index(1)])
 
 
 def test_search_lessons_end_with_the_first_search(arena, chat):
-    traces = lessons(arena, chat, drill_steps=0, drill_share=0.0, reading_share=0.0, search_share=1.0).step(7)
+    traces = lessons(arena, chat, drill_steps=0, **(NO_LESSONS | {"search_share": 1.0})).step(7)
     assert {call.name for trace in traces for call in learnt(chat, trace)} == {"search_emails"}
     assert all(trace.action_mask[-1] == 1 and len(learnt(chat, trace)) == 1 for trace in traces)
 
 
 def test_demonstrations_are_learnt_from_search_to_answer(arena, chat):
-    traces = lessons(arena, chat, drill_steps=0, drill_share=0.0, reading_share=0.0, search_share=0.0).step(7)
+    traces = lessons(arena, chat, drill_steps=0, **NO_LESSONS).step(7)
     calls = [[call.name for call in learnt(chat, trace)] for trace in traces]
     assert {names[0] for names in calls} == {"search_emails"}
     assert {"read_email", "return_final_answer"} <= {name for names in calls for name in names}

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from agent.grpo.logprobs import action_logprobs, chunked_logprobs
+from agent.grpo.logprobs import action_logprobs, chunked_logprobs, hidden_states, summed_nll
 from agent.grpo.packing import pack
 from agent.segment_attention import SEGMENT_ATTENTION, enable_segment_attention
 from inbox_env.errors import UsageError
@@ -40,6 +40,26 @@ def test_packed_logprobs_and_gradients_equal_each_sequence_alone(kind, temperatu
     torch.testing.assert_close(got_entropy.sort()[0], entropy.sort()[0], atol=2e-5, rtol=1e-5)
     for parameter, gradient in zip(model.parameters(), gradients, strict=True):
         torch.testing.assert_close(parameter.grad, gradient, atol=2e-4, rtol=1e-3)
+
+
+@pytest.mark.parametrize("kind", SHAPES)
+def test_the_summed_loss_and_its_gradient_are_those_of_the_logprobs(kind):
+    model = make_model(kind)
+    enable_segment_attention(model)
+    batch = pack(make_samples(), 4096)[0]
+    gradients = []
+    for is_summed in (True, False):
+        model.zero_grad()
+        states = hidden_states(model, batch)[0, batch.action_positions]
+        if is_summed:
+            loss = summed_nll(model, states, batch.target_ids)
+        else:
+            loss = -chunked_logprobs(states, model.get_output_embeddings(), batch.target_ids)[0].sum()
+        loss.backward()
+        gradients.append((loss.item(), [parameter.grad.clone() for parameter in model.parameters()]))
+    assert gradients[0][0] == pytest.approx(gradients[1][0], rel=1e-5)
+    for one, other in zip(gradients[0][1], gradients[1][1], strict=True):
+        torch.testing.assert_close(one, other, atol=2e-4, rtol=1e-3)
 
 
 def test_no_segment_sees_another():

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from agent.grpo.loss import LossConfig, LossStatistics, k3, policy_loss, sft_loss
+from agent.grpo.loss import LossConfig, LossStatistics, k3, policy_loss
 
 CONFIGS = [
     LossConfig(),
@@ -101,7 +101,3 @@ def test_a_kl_weight_without_reference_is_refused():
     new, old, advantages, _ = (torch.tensor(column) for column in make_tokens())
     with pytest.raises(ValueError, match="ref_logprobs"):
         policy_loss(LossConfig(kl=0.1), new, old, advantages, 200)
-
-
-def test_sft_loss_is_the_mean_negative_log_likelihood():
-    assert sft_loss(torch.tensor([-1.0, -3.0]), 4).item() == 1.0
