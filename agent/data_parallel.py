@@ -43,5 +43,5 @@ def sum_gradients(parameters: Iterable[nn.Parameter], totals: Tensor) -> None:
     tensors = [totals, *(parameter.grad for parameter in parameters if parameter.grad is not None)]
     flat = torch.cat([tensor.flatten() for tensor in tensors])
     distributed.all_reduce(flat)
-    for tensor, summed in zip(tensors, flat.split([tensor.numel() for tensor in tensors]), strict=True):
+    for tensor, summed in zip(tensors, torch.split(flat, [tensor.numel() for tensor in tensors]), strict=True):
         tensor.copy_(summed.view_as(tensor))

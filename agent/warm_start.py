@@ -14,12 +14,16 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from agent.arena import Arena
 from agent.chat_format import ChatFormat
-from agent.policies.demonstrator import CAREFUL, MEDIOCRE, PLAIN, demonstrator, oracle
+from agent.policies.demonstrator import MEDIOCRE, PLAIN, demonstrator, oracle
+from agent.policies.question_words import proper_names
+from agent.policies.scripted import Script, ScriptedPolicy, answer, perfect_reader, read
 from agent.policy import TokenTrace
 from agent.prompts import system_prompt
-from agent.rollout import Rollout, rollout
+from agent.renaming import Renaming
+from agent.rollout import rollout
 from agent.sft import demonstrate, fill, first_action, repeat_drill, trace_of
 from inbox_env.questions import Question
+from inbox_env.search.base import SearchQuery
 
 
 class WarmStartMix(BaseModel):
@@ -29,18 +33,20 @@ class WarmStartMix(BaseModel):
 
     drill_steps: int = Field(default=200, ge=0)
     """First steps that are copy drills only."""
-    plain_steps: int = Field(default=1000, ge=0)
+    plain_steps: int = Field(default=3400, ge=0)
     """Steps up to which the demonstrator makes no random choice."""
     drill_share: float = Field(default=0.03, ge=0, le=1)
     """Share of drills afterwards."""
-    search_share: float = Field(default=0.3, ge=0, le=1)
+    search_share: float = Field(default=0.15, ge=0, le=1)
     """Share of lessons that end with the first search: keywords without what follows."""
-    reading_share: float = Field(default=0.2, ge=0, le=1)
-    """Share of lessons that show the gold mail and ask for its answer: reading without the search."""
-    choice_share: float = Field(default=0.15, ge=0, le=1)
-    """Share of lessons that show hits with the gold mail among them and ask for it: choosing without the search."""
+    reading_share: float = Field(default=0.4, ge=0, le=1)
+    """Share of lessons that show one mail, the gold one or one like it: reading without the search."""
     context_weight: float = Field(default=0.2, ge=0)
-    """Weight of a token that was read, beside 1 for one that was said."""
+    """Weight of a token that was read, beside 1 for one that was said, up to `context_steps`."""
+    context_steps: int = Field(default=700, ge=0)
+    """Steps after which copying is learnt, and what else can be read is mostly chance."""
+    late_context_weight: float = Field(default=0.02, ge=0)
+    """The same afterwards."""
     step_tokens: int = Field(default=2048, ge=256)
     """Tokens of one step."""
     drill_length: int = Field(default=96, ge=16)
@@ -48,7 +54,7 @@ class WarmStartMix(BaseModel):
 
 
 class WarmStart:
-    """Makes the traces of any step."""
+    """Makes the traces of any step; `renaming` gives each of them other names."""
 
     def __init__(
         self,
@@ -59,58 +65,65 @@ class WarmStart:
         prompt: str,
         mix: WarmStartMix,
         seed: int,
+        renaming: Renaming | None = None,
     ) -> None:
         self._chat, self._vocab_size, self._prompt, self.mix, self._seed = chat, vocab_size, prompt, mix, seed
         self._arena, self._questions = arena, arena.questions
         self._oracle = oracle(arena.gold, self._number_of)
+        self._renaming = renaming
+
+    def context_weight(self, number: int) -> float:
+        """Return the weight of what was read at step `number`."""
+        return self.mix.context_weight if number <= self.mix.context_steps else self.mix.late_context_weight
 
     def step(self, number: int, part: int = 0) -> list[TokenTrace]:
         """Return the traces of step `number` (from 1), or of that part of it which another process takes."""
         return fill(self._stream(Random(f"{self._seed}:{number}:{part}"), number), self.mix.step_tokens)
 
     def _stream(self, random: Random, number: int) -> Iterator[TokenTrace]:
+        for trace in self._lessons(random, number):
+            yield self._renaming.rename(trace, random) if self._renaming else trace
+
+    def _lessons(self, random: Random, number: int) -> Iterator[TokenTrace]:
         habits = PLAIN if number <= self.mix.plain_steps else MEDIOCRE
         policy = demonstrator(self._arena.gold, random.getrandbits(32), habits)
         mix = self.mix
         while True:
             draw = random.random()
-            if number <= mix.drill_steps or draw < mix.drill_share:
+            if number <= mix.drill_steps or (draw := draw - mix.drill_share) < 0:
                 yield repeat_drill(random, self._vocab_size, 16, mix.drill_length)
-            elif draw < mix.drill_share + mix.reading_share:
+            elif (draw := draw - mix.reading_share) < 0:
                 yield asyncio.run(self._read(random))
-            elif draw < mix.drill_share + mix.reading_share + mix.choice_share:
-                yield asyncio.run(self._choose(random))
             else:
                 env = self._arena.env(random.choice(self._questions))
                 trace = asyncio.run(demonstrate(policy, env, self._chat, self._prompt))
-                is_search = draw < mix.drill_share + mix.reading_share + mix.choice_share + mix.search_share
-                yield first_action(trace) if is_search else trace
+                yield first_action(trace) if draw < mix.search_share else trace
 
     async def _read(self, random: Random) -> TokenTrace:
-        return self._last_action(await rollout(self._oracle, self._arena.env(self._answerable(random))))
-
-    async def _choose(self, random: Random) -> TokenTrace:
-        policy = demonstrator(self._arena.gold, random.getrandbits(32), CAREFUL)
-        while True:
-            played = await rollout(policy, self._arena.env(self._answerable(random)))
-            turns = played.trajectory.turns
-            opened = next((number for number, turn in enumerate(turns, 1) if turn.results[0].opened), None)
-            if opened:
-                return self._last_action(played, opened)
-
-    def _answerable(self, random: Random) -> Question:
+        """Return a lesson that opens the gold mail and answers, or one like it and says that it does not know."""
         question = random.choice(self._questions)
-        while not question.answerable:
+        while not question.answerable or not proper_names(question.question):
             question = random.choice(self._questions)
-        return question
-
-    def _last_action(self, played: Rollout, num_turns: int | None = None) -> TokenTrace:
-        """Return the first turns of an episode as a trace of which only the last action is to be learnt."""
-        trajectory = played.trajectory
-        opening = self._arena.env(self._arena.gold[trajectory.question_id]).opening()
+        policy = self._oracle if random.random() < 0.5 else self._wrong_mail(question, random)
+        env = self._arena.env(question)
+        opening = env.opening()
+        played = await rollout(policy, env)
         start = self._chat.prompt_ids(system_prompt(self._prompt, opening), opening.question)
-        cut = trajectory.model_copy(update={"turns": trajectory.turns[:num_turns]})
-        return trace_of(cut, start, self._chat, last_only=True)
+        return trace_of(played.trajectory, start, self._chat, last_only=True)
+
+    def _wrong_mail(self, question: Question, random: Random) -> ScriptedPolicy:
+        """Return the policy that opens another mail about one of the question's names and gives up."""
+        name = random.choice(proper_names(question.question)).split()[-1]
+        found = self._arena.inbox(question.inbox).search(
+            SearchQuery((name,)), as_of=question.as_of, limit=50, snippet_chars=0
+        )
+        others = [hit.number for hit in found.hits if hit.message_id not in question.message_ids]
+        opened = [read(random.choice(others))] if others else []
+
+        def script(*_: object) -> Script:
+            yield from [*opened, answer(None)]
+
+        return ScriptedPolicy("wrong mail", script, perfect_reader({}))
 
     def _number_of(self, question: Question, message_id: str) -> int | str:
         mail = self._arena.inbox(question.inbox).read(message_id, as_of=None)

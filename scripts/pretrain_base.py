@@ -7,10 +7,10 @@ Resumable: the same command goes on from the newest checkpoint. Uses invented ma
 from __future__ import annotations
 
 import argparse
-import json
 import tempfile
 import time
 from importlib.resources import files
+from itertools import accumulate
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -22,7 +22,7 @@ from inbox_env.synthetic.mailbox import SyntheticRecipe, ensure_mailbox
 from inbox_env.synthetic.names import NamePool
 
 NAME_COUNTS = (("surname", 4000), ("project", 4000), ("given", 400), ("town", 400), ("place", 400))
-CACHE = Path("data/cache")
+CACHE, CURVE = Path("data/cache"), "curve.jsonl"
 LAPTOP_LIMITS = EnvLimits(max_turns=8, style=ResultStyle(hits_per_page=5, snippet_chars=0, show_addresses=False))
 
 
@@ -30,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument("--out", type=Path, default=Path("data/base"), help="folder of the finished model")
     parser.add_argument("--run", type=Path, default=Path("data/runs/pretrain"), help="folder of checkpoints and curve")
-    parser.add_argument("--steps", type=int, default=7500, help="optimiser steps in all")
+    parser.add_argument("--steps", type=int, default=4200, help="optimiser steps in all")
     parser.add_argument("--seed", type=int, default=1, help="seed of weights and data")
     parser.add_argument("--learning-rate", type=float, default=2e-3, help="highest learning rate")
     parser.add_argument("--inboxes", type=int, default=60, help="number of training inboxes")
@@ -44,7 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Train or go on training; write the model folder at the end."""
-    from torch import multiprocessing
+    from torch.multiprocessing.spawn import spawn
 
     from agent.chat_format import ChatFormat
 
@@ -53,7 +53,8 @@ def run(args: argparse.Namespace) -> int:
         ChatFormat(_tokenizer(args)).save(tokenizer)
     ensure_mailbox(_recipe(args), CACHE)  # before the processes start, so that they do not all make it
     with tempfile.TemporaryDirectory() as meeting:
-        multiprocessing.spawn(_train_in_process, (args, Path(meeting) / "rendezvous"), args.processes)
+        arguments = (args, Path(meeting) / "rendezvous")
+        spawn(_train_in_process, arguments, args.processes, daemon=True)  # type: ignore[no-untyped-call]  # torch's
     return 0
 
 
@@ -100,11 +101,13 @@ def _names(sort: str, count: int) -> list[str]:
 
 def _warm_start(args: argparse.Namespace, chat: Any) -> Any:
     from agent.arena import Arena
+    from agent.renaming import Renaming
     from agent.warm_start import WarmStart, WarmStartMix
 
     mailbox, questions = ensure_mailbox(_recipe(args), CACHE)
     arena = Arena.open(mailbox, questions, LAPTOP_LIMITS)
-    return WarmStart(chat, args.vocab, arena, prompt="laptop", mix=WarmStartMix(), seed=args.seed)
+    renaming = Renaming.of_invented_mail(chat)
+    return WarmStart(chat, args.vocab, arena, prompt="laptop", mix=WarmStartMix(), seed=args.seed, renaming=renaming)
 
 
 def _recipe(args: argparse.Namespace) -> SyntheticRecipe:
@@ -115,40 +118,42 @@ def _train(
     args: argparse.Namespace, rank: int, model: Any, optimizer: Any, lessons: Any, state: dict[str, Any]
 ) -> None:
     from agent.grpo.checkpoint import save_checkpoint
+    from agent.grpo.metrics import MetricsWriter
     from agent.sft import imitate
 
-    curve = (args.run / "curve.jsonl").open("a", encoding="utf-8")
+    curve = MetricsWriter(args.run / CURVE, after_step=state["step"]) if rank == 0 else None
     for step in range(state["step"] + 1, args.steps + 1):
         started = time.monotonic()
+        rate = learning_rate(step, args.steps, args.learning_rate)
         for group in optimizer.param_groups:
-            group["lr"] = learning_rate(step, args.steps, args.learning_rate)
-        done = imitate(model, optimizer, lessons.step(step, rank), context_weight=lessons.mix.context_weight)
+            group["lr"] = rate
+        done = imitate(model, optimizer, lessons.step(step, rank), context_weight=lessons.context_weight(step))
+        seconds = time.monotonic() - started
         state["step"], state["tokens"] = step, state["tokens"] + done.num_tokens
-        state["seconds"] += time.monotonic() - started
-        if rank > 0:
+        state["seconds"] += seconds
+        if curve is None:
             continue
-        if step % 10 == 0:
-            row = {"step": step, "tokens": state["tokens"], "seconds": round(state["seconds"], 1), "loss": done.loss}
-            curve.write(json.dumps(row) + "\n")
-            curve.flush()
+        row = {"step": step, "loss": done.loss, "grad_norm": done.grad_norm, "learning_rate": rate}
+        curve.write(row | {"trained_tokens": done.num_tokens, "seconds": seconds})
         if step % args.checkpoint_every == 0 or step == args.steps:
             save_checkpoint(args.run, step, model, optimizer, {k: v for k, v in state.items() if k != "step"})
 
 
 def learning_rate(step: int, steps: int, highest: float, warm_up: int = 50) -> float:
-    """Return the rate at `step`: linear up, constant, and over the last quarter linear down to a twentieth."""
+    """Return the rate at `step`: linear up, constant, and from two fifths on linear down to a twentieth."""
     if step <= warm_up:
         return highest * step / warm_up
-    left = (steps - step) / max(1, steps // 4)
+    left = (steps - step) / max(1.0, steps * 0.6)
     return highest * (0.05 + 0.95 * min(1.0, left))
 
 
 def _publish(args: argparse.Namespace, model: Any, chat: Any, state: dict[str, Any]) -> None:
+    from agent.grpo.metrics import read_metrics
     from agent.model_folder import AgentCard, LoadedModel, save_model
 
     card = AgentCard(prompt="laptop", limits=LAPTOP_LIMITS, max_new_tokens=64, max_context=1024)
     save_model(args.out, LoadedModel(model, chat, card))
-    curve = [json.loads(line) for line in (args.run / "curve.jsonl").read_text(encoding="utf-8").splitlines()]
+    curve = list(read_metrics(args.run / CURVE))
     (args.out / "README.md").write_text(_model_card(args, model, state, curve), encoding="utf-8")
     print(f"{args.out}: {state['tokens']:,} tokens, {state['seconds']:.0f} s")
 
@@ -158,8 +163,10 @@ def _model_card(args: argparse.Namespace, model: Any, state: dict[str, Any], cur
     template = (files("scripts") / "templates" / "model_card.md").read_text(encoding="utf-8")
     width = max(1, len(curve) // 20)
     blocks = [curve[start : start + width] for start in range(0, len(curve), width)]
+    seen = list(accumulate(row["trained_tokens"] for row in curve))
     rows = [
-        f"| {block[-1]['step']} | {block[-1]['tokens'] / 1e6:.2f} M | {_mean_loss(block):.2f} |" for block in blocks
+        f"| {block[-1]['step']} | {seen[min(number * width, len(seen)) - 1] / 1e6:.2f} M | {_mean_loss(block):.2f} |"
+        for number, block in enumerate(blocks, 1)
     ]
     return template.format(
         parameters=f"{sum(parameter.numel() for parameter in model.parameters()):,}",

@@ -21,8 +21,8 @@ _VOWELS = "a e i o u".split()
 _CODAS = "l n r s m t k nd rn lk".split()
 # A name is one opening and one ending. Both are few and common, their pairs many and rare: a small model meets every
 # piece often and hardly any name twice.
-_OPENINGS = [onset + vowel + coda for onset in _ONSETS for vowel in _VOWELS for coda in _CODAS][::4]
-_ENDINGS: dict[str, tuple[str, ...]] = {
+OPENINGS = [onset + vowel + coda for onset in _ONSETS for vowel in _VOWELS for coda in _CODAS][::4]
+ENDINGS: dict[str, tuple[str, ...]] = {
     "given": ("a", "o", "ie", "an", "is", "us", "el", "in", "ara", "ene", "ette", "ias"),
     "surname": tuple(
         f"{onset}{vowel}{coda}" for onset in "bdfgklmpstvw" for vowel in "aeo" for coda in ("n", "rd", "ck", "s")
@@ -51,7 +51,7 @@ class NamePool:
     def invent(self, sort: str) -> str:
         """Return an unused capitalised word: a given name, surname, project, town or place."""
         for _ in range(_MAX_DRAWS):
-            word = self._random.choice(_OPENINGS) + self._random.choice(_ENDINGS[sort])
+            word = self._random.choice(OPENINGS) + self._random.choice(ENDINGS[sort])
             if word not in self._used and split_of(word) == self._split:
                 self._used.add(word)
                 return word

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from agent.renaming import Renaming
 from agent.warm_start import WarmStart, WarmStartMix
 from tests.agent.tiny import VOCABULARY
 
-NO_LESSONS = {"drill_share": 0.0, "reading_share": 0.0, "choice_share": 0.0, "search_share": 0.0}
+NO_LESSONS = {"drill_share": 0.0, "reading_share": 0.0, "search_share": 0.0}
 SMALL = {"step_tokens": 1200, "drill_length": 32, "drill_steps": 2, "plain_steps": 0}
 
 
@@ -54,21 +55,6 @@ def test_reading_lessons_open_the_gold_mail_by_its_number_and_learn_the_answer_o
         assert all(part in shown for part in call.arguments["answer"].strip().split(" and "))
 
 
-def test_choosing_lessons_show_the_gold_mail_among_hits_and_learn_its_number_only(arena, chat):
-    traces = lessons(arena, chat, drill_steps=0, **(NO_LESSONS | {"choice_share": 1.0})).step(7)
-    gold = {
-        str(arena.inbox(question.inbox).read(message_id, as_of=None).number)
-        for question in arena.questions
-        for message_id in question.message_ids
-    }
-    for trace in traces:
-        (call,) = learnt(chat, trace)
-        number = str(call.arguments["id"])
-        assert call.name == "read_email"
-        assert number in gold
-        assert f"\n{number} " in chat.decode(trace.token_ids[: trace.action_mask.index(1)])
-
-
 def test_search_lessons_end_with_the_first_search(arena, chat):
     traces = lessons(arena, chat, drill_steps=0, **(NO_LESSONS | {"search_share": 1.0})).step(7)
     assert {call.name for trace in traces for call in learnt(chat, trace)} == {"search_emails"}
@@ -80,6 +66,19 @@ def test_demonstrations_are_learnt_from_search_to_answer(arena, chat):
     calls = [[call.name for call in learnt(chat, trace)] for trace in traces]
     assert {names[0] for names in calls} == {"search_emails"}
     assert {"read_email", "return_final_answer"} <= {name for names in calls for name in names}
+
+
+def test_renamed_lessons_differ_in_names_and_numbers_only(arena, chat):
+    renaming = Renaming.of_invented_mail(chat)
+    mix = WarmStartMix(**SMALL)
+    renamed = WarmStart(chat, VOCABULARY, arena, prompt="laptop", mix=mix, seed=1, renaming=renaming).step(3)
+    assert renamed != lessons(arena, chat).step(3)
+    assert renamed == WarmStart(chat, VOCABULARY, arena, prompt="laptop", mix=mix, seed=1, renaming=renaming).step(3)
+
+
+def test_what_is_read_weighs_less_once_copying_is_learnt(arena, chat):
+    warm = lessons(arena, chat, context_steps=5, context_weight=0.5, late_context_weight=0.1)
+    assert [warm.context_weight(number) for number in (1, 5, 6)] == [0.5, 0.5, 0.1]
 
 
 def test_a_mix_of_unknown_lessons_is_refused():
