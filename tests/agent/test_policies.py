@@ -69,7 +69,7 @@ async def test_a_demonstration_depends_on_seed_and_question_alone(arena, habits)
     ]
     assert [actions(one) for one in together] == [actions(one) for one in alone[::-1]]
     other = await play(demonstrator(arena.gold, 2, **options), arena)
-    assert ([actions(one) for one in together] == [actions(one) for one in other]) == (habits is PLAIN)
+    assert [actions(one) for one in together] != [actions(one) for one in other]
 
 
 @pytest.mark.parametrize("name", HEURISTICS)
