@@ -23,7 +23,7 @@ from agent.grpo.samples import TrainingSample
 from agent.policy import Policy, TokenTrace
 from agent.prompts import system_prompt
 from agent.rollout import rollout
-from inbox_env.actions import Action, ToolCall
+from inbox_env.actions import Action, StopReason, ToolCall
 from inbox_env.env import InboxEnv
 from inbox_env.trajectory import ToolResultRecord, Trajectory
 
@@ -47,7 +47,12 @@ async def demonstrate(policy: Policy, env: InboxEnv, chat: ChatFormat, prompt: s
 
 
 def trace_of(trajectory: Trajectory, prompt_ids: list[int], chat: ChatFormat, *, last_only: bool = False) -> TokenTrace:
-    """Return the tokens of a text trajectory; `last_only` marks only the last action as something to learn."""
+    """Return the tokens of a text trajectory; `last_only` marks only the last action as something to learn.
+
+    Raises ValueError for an episode that an error ended: what a broken script left is nothing to imitate.
+    """
+    if trajectory.stop_reason is StopReason.ERROR:
+        raise ValueError(f"the demonstration failed: {trajectory.error}")
     trace = TokenTrace()
     trace.extend(prompt_ids)
     turns = [turn for turn in trajectory.turns if all(result.arguments is not None for result in turn.results)]

@@ -121,7 +121,8 @@ class WarmStart:
         opened = [read(random.choice(others))] if others else []
 
         def script(*_: object) -> Script:
-            yield from [*opened, answer(None)]
+            for action in (*opened, answer(None)):
+                yield action
 
         return ScriptedPolicy("wrong mail", script, perfect_reader({}))
 

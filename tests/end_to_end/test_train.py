@@ -28,6 +28,7 @@ SETTINGS = {
     "grpo.steps": 8,
     "grpo.questions_per_step": 8,
     "grpo.group_size": 8,
+    "grpo.learning_rate": 4e-4,
     "grpo.decay_from": 1.0,
     "eval.every": 0,
     "eval.num_test_questions": 24,
@@ -65,8 +66,9 @@ def test_the_reward_rises_within_a_few_steps(run):
     assert [row["step"] for row in rows] == list(range(1, 9))
     assert all(set(row) <= set(METRICS) for row in rows)
     rewards = [row["reward_mean"] for row in rows]
-    assert fmean(rewards[-3:]) > fmean(rewards[:3]), rewards
-    assert all(abs(row["ratio_mean"] - 1) < 0.01 for row in rows)
+    assert fmean(rewards[-3:]) > fmean(rewards[:3]) + 0.05, rewards
+    ratios = [row["ratio_mean"] for row in rows]
+    assert ratios == pytest.approx([1.0] * 8, abs=0.01)
 
 
 @pytest.mark.slow
