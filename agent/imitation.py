@@ -15,6 +15,7 @@ import torch
 from agent.arena import Arena
 from agent.grpo.config import TrainConfig
 from agent.model_folder import LoadedModel
+from agent.renaming import Renaming
 from agent.segment_attention import enable_segment_attention
 from agent.sft import imitate
 from agent.warm_start import WarmStart, WarmStartMix
@@ -49,7 +50,15 @@ def _imitate_while(config: TrainConfig, loaded: LoadedModel, arena: Arena, rate:
     enable_segment_attention(loaded.model)
     optimizer = torch.optim.AdamW(loaded.model.parameters(), lr=0.0, betas=(0.9, 0.95), weight_decay=0.01)
     vocab_size = loaded.model.config.vocab_size
-    lessons = WarmStart(loaded.chat, vocab_size, arena, prompt=config.model.prompt, mix=DEMONSTRATIONS_ONLY, seed=seed)
+    lessons = WarmStart(
+        loaded.chat,
+        vocab_size,
+        arena,
+        prompt=config.model.prompt,
+        mix=DEMONSTRATIONS_ONLY,
+        seed=seed,
+        renaming=Renaming.of_invented_mail(loaded.chat) if config.data.synthetic else None,
+    )
     for step in count(1):
         learning_rate = rate(step)
         if learning_rate is None:

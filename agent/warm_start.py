@@ -33,13 +33,13 @@ class WarmStartMix(BaseModel):
 
     drill_steps: int = Field(default=200, ge=0)
     """First steps that are copy drills only."""
-    plain_steps: int = Field(default=3400, ge=0)
+    plain_steps: int = Field(default=8600, ge=0)
     """Steps up to which the demonstrator makes no random choice."""
     drill_share: float = Field(default=0.03, ge=0, le=1)
     """Share of drills afterwards."""
     search_share: float = Field(default=0.15, ge=0, le=1)
     """Share of lessons that end with the first search: keywords without what follows."""
-    reading_share: float = Field(default=0.4, ge=0, le=1)
+    reading_share: float = Field(default=0.25, ge=0, le=1)
     """Share of lessons that show one mail, the gold one or one like it: reading without the search."""
     context_weight: float = Field(default=0.2, ge=0)
     """Weight of a token that was read, beside 1 for one that was said, up to `context_steps`."""
@@ -112,12 +112,14 @@ class WarmStart:
         return trace_of(played.trajectory, start, self._chat, last_only=True)
 
     def _wrong_mail(self, question: Question, random: Random) -> ScriptedPolicy:
-        """Return the policy that opens another mail about one of the question's names and gives up."""
-        name = random.choice(proper_names(question.question)).split()[-1]
-        found = self._arena.inbox(question.inbox).search(
-            SearchQuery((name,)), as_of=question.as_of, limit=50, snippet_chars=0
-        )
-        others = [hit.number for hit in found.hits if hit.message_id not in question.message_ids]
+        """Return the policy that opens another mail about the question's names and gives up.
+
+        About two of them half of the time: what is wrong with such a mail is what it says, not whom it names.
+        """
+        names = list(dict.fromkeys(name.split()[-1] for name in proper_names(question.question)))
+        pair = tuple(random.sample(names, min(2, len(names))))
+        others = self._wrong_numbers(question, pair) if random.random() < 0.5 else []
+        others = others or self._wrong_numbers(question, pair[:1])
 
         def script(*_: object) -> Script:
             if others:
@@ -125,6 +127,12 @@ class WarmStart:
             yield answer(None)
 
         return ScriptedPolicy("wrong mail", script, perfect_reader({}))
+
+    def _wrong_numbers(self, question: Question, keywords: tuple[str, ...]) -> list[int]:
+        found = self._arena.inbox(question.inbox).search(
+            SearchQuery(keywords), as_of=question.as_of, limit=50, snippet_chars=0
+        )
+        return [hit.number for hit in found.hits if hit.message_id not in question.message_ids]
 
     def _number_of(self, question: Question, message_id: str) -> int | str:
         mail = self._arena.inbox(question.inbox).read(message_id, as_of=None)

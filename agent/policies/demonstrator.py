@@ -1,7 +1,7 @@
 """The demonstrator: a searcher that is mediocre on purpose, and the oracle that shows the ceiling.
 
 The demonstrator does everything that a good agent does, but chooses badly most of the time: too many words, the
-first hit, an early "I don't know", a guess. Imitating it teaches the moves; only reward teaches the choices.
+first hit, an early "I don't know". Imitating it teaches the moves; only reward teaches the choices.
 Both are told the gold answers, which their scripts use for reading and (sometimes) for recognising a hit.
 """
 
@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from random import Random
 
 from agent.policies.question_words import content_words, proper_names
-from agent.policies.readers import guess_answer
 from agent.policies.scripted import (
     Gold,
     Script,
@@ -26,6 +25,7 @@ from agent.policies.scripted import (
 )
 from inbox_env.actions import Opening
 from inbox_env.questions import Question
+from inbox_env.synthetic.kinds import mail_word
 
 NameMail = Callable[[Question, str], int | str]
 MAX_SEARCHES = 3
@@ -36,19 +36,19 @@ MAX_READS = 5
 class Habits:
     """How often the demonstrator does what, at each choice. It opens hits in the order in which they are listed."""
 
-    one_name: float = 0.45  # keywords: one name; two names; else a name and the words after it, which is too many
-    two_names: float = 0.3
+    one_name: float = 0.5  # keywords: one name; two names; a name and what such mails say; else too many words
+    two_names: float = 0.2
+    mail_word: float = 0.12
     stop_at_nothing: float = 0.25  # nothing found: "I don't know"
-    guess: float = 0.2  # after a wrong mail: answers with a guess; gives up; searches on; else opens the next
-    give_up: float = 0.1
-    leave: float = 0.25
+    give_up: float = 0.1  # after a wrong mail: "I don't know"; searches on; else opens the next
+    leave: float = 0.3
 
 
 # Random between few ways, each of which follows from what can be seen: a choice among all words or all hits looks
 # like noise to a small model, and unlearns where keywords and ids are copied from (EXPERIMENTS.md).
 MEDIOCRE = Habits()
 # Nothing but the number of keywords is random: teaches where a keyword, an id and an answer are copied from.
-PLAIN = Habits(one_name=0.5, two_names=0.5, stop_at_nothing=0.0, guess=0.0, give_up=0.0, leave=0.0)
+PLAIN = Habits(one_name=0.3, two_names=0.3, mail_word=0.4, stop_at_nothing=0.0, give_up=0.0, leave=0.0)
 
 
 def demonstrator(gold: Gold, seed: int = 0, habits: Habits = MEDIOCRE) -> ScriptedPolicy:
@@ -85,6 +85,7 @@ class _Demonstration:
         self._num_searches = 0
         self._names = list(dict.fromkeys(name.split()[-1] for name in proper_names(question.question)))
         self._words = content_words(question.question)
+        self._mail_word = mail_word(question.question)
         self._listed: dict[int, str] = {}
         self._gold_opened: list[int] = []
         self._opened: set[int] = set()
@@ -110,7 +111,7 @@ class _Demonstration:
             number = next((number for number in numbers if number not in self._opened), None)
             if number is None:
                 return True
-            observation = yield read(number)
+            yield read(number)
             self._opened.add(number)
             if self._is_gold(number):
                 self._gold_opened.append(number)
@@ -118,9 +119,6 @@ class _Demonstration:
                     yield answer(self._question.answer, self._gold_opened)
                 continue
             draw = self._random.random()
-            if (draw := draw - self._habits.guess) < 0:
-                guess = guess_answer(observation.results[0].content)
-                yield answer(guess, [number] if guess else [])
             if (draw := draw - self._habits.give_up) < 0:
                 return False
             if draw - self._habits.leave < 0:
@@ -128,14 +126,16 @@ class _Demonstration:
         return True
 
     def _keywords(self) -> list[str]:
-        """Return one name, two names, or (too many) a name and the words after it; another name with each search."""
+        """Return one name, two, one and the mails' own word, or one and the words after it; each time another name."""
         first = self._num_searches
         self._num_searches += 1
         draw = self._random.random() - self._habits.one_name
         if draw < 0 and self._names:
             return _turned(self._names, first)[:1]
-        if draw - self._habits.two_names < 0 and len(self._names) > 1:
+        if (draw := draw - self._habits.two_names) < 0 and len(self._names) > 1:
             return _turned(self._names, first)[:2]
+        if draw - self._habits.mail_word < 0 and self._names and self._mail_word:
+            return [*_turned(self._names, first)[:1], self._mail_word]
         return _turned(self._words, first)[: self._random.choice((3, 4))]
 
     def _is_gold(self, number: int) -> bool:

@@ -1,11 +1,12 @@
 """The kinds of facts that invented mail tells, each with how mails word it and how people ask for it.
 
 Mail and question words of a kind are chosen to differ, so that AND-ing a question's words finds little.
-Placeholders: {topic} what it is about, {sender} who wrote, {value} the answer. Pure data.
+Placeholders: {topic} what it is about, {sender} who wrote, {value} the answer. Data, and one lookup in it.
 """
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Literal
 
@@ -16,11 +17,15 @@ TopicSort = Literal["project", "town", "nobody"]
 
 @dataclass(frozen=True, slots=True)
 class FactKind:
-    """One kind of fact: `topic` is the sort of name it is about ("nobody": only about its sender)."""
+    """One kind of fact: `topic` is the sort of name it is about ("nobody": only about its sender).
+
+    `word` is what mails of this kind mostly say and questions about it never do.
+    """
 
     name: str
     topic: TopicSort
     value: ValueType
+    word: str
     subjects: tuple[str, ...]
     bodies: tuple[str, ...]
     asks: tuple[str, ...]
@@ -29,7 +34,7 @@ class FactKind:
 
 KINDS: tuple[FactKind, ...] = (
     FactKind(
-        "invoice", "project", "money",
+        "invoice", "project", "money", "invoice",
         ("Invoice for {topic}", "{topic} invoice enclosed", "Invoice"),
         ("Please find enclosed our invoice for {topic}. The total due is {value}, payable within 30 days.",
          "Our invoice for {topic} is enclosed, total due {value}.",
@@ -39,7 +44,7 @@ KINDS: tuple[FactKind, ...] = (
         ("There was a mistake in my invoice for {topic}. The total due is now {value}.",),
     ),
     FactKind(
-        "offer", "project", "money",
+        "offer", "project", "money", "offer",
         ("Offer for {topic}", "Our offer on {topic}", "An offer"),
         ("We can do the {topic} work for {value}, taxes included.",
          "Our offer for {topic} stands at {value}, valid this month.",
@@ -49,7 +54,7 @@ KINDS: tuple[FactKind, ...] = (
         ("We have looked again at {topic} and can offer {value} instead.",),
     ),
     FactKind(
-        "budget", "project", "money",
+        "budget", "project", "money", "budget",
         ("{topic} budget approved", "Budget for {topic}", "Budget news"),
         ("The board has approved a budget of {value} for {topic}.",
          "Good news, {topic} has an approved budget of {value}.",
@@ -59,7 +64,7 @@ KINDS: tuple[FactKind, ...] = (
         ("The board has changed the {topic} budget to {value}.",),
     ),
     FactKind(
-        "meeting", "project", "time",
+        "meeting", "project", "time", "meeting",
         ("Meeting on {topic}", "{topic} meeting", "Can we meet?"),
         ("Let us meet about {topic} on {day} at {value}.",
          "I have put our {topic} meeting on {day} at {value}.",
@@ -69,7 +74,7 @@ KINDS: tuple[FactKind, ...] = (
         ("I must move our {topic} meeting, it is now at {value}.",),
     ),
     FactKind(
-        "room", "project", "room",
+        "room", "project", "room", "workshop",
         ("Room for the {topic} workshop", "{topic} workshop", "Workshop room"),
         ("The {topic} workshop will be held in room {value}.",
          "We have room {value} for the {topic} workshop.",
@@ -80,7 +85,7 @@ KINDS: tuple[FactKind, ...] = (
         ("The {topic} workshop has moved, we now have room {value}.",),
     ),
     FactKind(
-        "deadline", "project", "date",
+        "deadline", "project", "date", "draft",
         ("{topic} draft", "Your part of {topic}", "Draft needed"),
         ("Please send me your part of the {topic} draft by {value} at the latest.",
          "I need the {topic} draft no later than {value}.",
@@ -90,7 +95,7 @@ KINDS: tuple[FactKind, ...] = (
         ("We have more time, I need the {topic} draft by {value} instead.",),
     ),
     FactKind(
-        "lead", "project", "person",
+        "lead", "project", "person", "lead",
         ("New lead for {topic}", "{topic} changes hands", "A new lead"),
         ("From Monday {value} is the new lead for {topic}.",
          "{value} takes over {topic} as lead next week.",
@@ -99,7 +104,7 @@ KINDS: tuple[FactKind, ...] = (
          "Whom does {sender} name as head of {topic}?"),
     ),
     FactKind(
-        "access", "project", "code",
+        "access", "project", "code", "access",
         ("Access to {topic}", "{topic} access code", "Your access"),
         ("The access code for the {topic} folder is {value}.",
          "To get at the {topic} folder use access code {value}.",
@@ -109,7 +114,7 @@ KINDS: tuple[FactKind, ...] = (
         ("The old code is blocked, the new access code for {topic} is {value}.",),
     ),
     FactKind(
-        "parcel", "project", "code",
+        "parcel", "project", "code", "parcel",
         ("{topic} shipment", "Parcel for {topic}", "Your parcel"),
         ("The parcel for {topic} left today with tracking number {value}.",
          "We shipped the {topic} parcel, tracking number {value}.",
@@ -119,7 +124,7 @@ KINDS: tuple[FactKind, ...] = (
          "What do I tell the carrier about the {topic} box of {sender}?"),
     ),
     FactKind(
-        "staff", "project", "count",
+        "staff", "project", "count", "people",
         ("People for {topic}", "{topic} team size", "Team size"),
         ("We will need {value} people on {topic} this year.",
          "The {topic} team will grow to {value} people.",
@@ -129,7 +134,7 @@ KINDS: tuple[FactKind, ...] = (
         ("The team for {topic} is now planned at {value} people.",),
     ),
     FactKind(
-        "hotel", "town", "hotel",
+        "hotel", "town", "hotel", "reservation",
         ("Your stay in {topic}", "Hotel in {topic}", "Reservation"),
         ("Your reservation at {value} in {topic} is confirmed.",
          "We have booked you into {value} for your stay in {topic}.",
@@ -139,7 +144,7 @@ KINDS: tuple[FactKind, ...] = (
         ("We had to change your reservation in {topic}, you now stay at {value}.",),
     ),
     FactKind(
-        "flight", "town", "flight",
+        "flight", "town", "flight", "flight",
         ("Flight to {topic}", "Your ticket to {topic}", "Your ticket"),
         ("Your flight to {topic} is {value}, the ticket is issued.",
          "I have booked flight {value} to {topic} for you.",
@@ -149,7 +154,7 @@ KINDS: tuple[FactKind, ...] = (
         ("The airline has changed your flight to {topic}, it is now {value}.",),
     ),
     FactKind(
-        "flat", "town", "money",
+        "flat", "town", "money", "flat",
         ("Flat in {topic}", "The {topic} flat", "About the flat"),
         ("The rent for the flat in {topic} is {value} a month.",
          "I saw a nice flat in {topic}, the rent is {value} a month.",
@@ -159,7 +164,7 @@ KINDS: tuple[FactKind, ...] = (
          "What does the landlord in {topic} want, according to {sender}?"),
     ),
     FactKind(
-        "dinner", "town", "place",
+        "dinner", "town", "place", "dinner",
         ("Dinner in {topic}", "Table in {topic}", "Dinner"),
         ("I have a table for us at {value} in {topic}.",
          "Dinner in {topic} will be at {value}.",
@@ -169,7 +174,7 @@ KINDS: tuple[FactKind, ...] = (
         ("Our dinner in {topic} has to move, we now go to {value}.",),
     ),
     FactKind(
-        "phone", "nobody", "phone",
+        "phone", "nobody", "phone", "number",
         ("My new number", "New phone", "Number"),
         ("My new phone number is {value}.",
          "You can call me on {value} from now on.",
@@ -177,7 +182,7 @@ KINDS: tuple[FactKind, ...] = (
         ("How do I ring {sender}?", "What do I dial to reach {sender}?", "On which line can I get hold of {sender}?"),
     ),
     FactKind(
-        "birthday", "nobody", "date",
+        "birthday", "nobody", "date", "birthday",
         ("Party", "You are invited", "My birthday"),
         ("I am having a birthday party on {value}, please come.",
          "My birthday party is on {value}.",
@@ -186,3 +191,15 @@ KINDS: tuple[FactKind, ...] = (
          "When was {sender} born?"),
     ),
 )  # fmt: skip
+
+
+def mail_word(question: str) -> str | None:
+    """Return what mails that answer `question` mostly say and it does not, or None if no kind is asked for so."""
+    return next((word for pattern, word in _ASKED if pattern.search(question)), None)
+
+
+def _pattern(ask: str) -> re.Pattern[str]:
+    return re.compile(".+".join(map(re.escape, re.split(r"{\w+}", ask))))
+
+
+_ASKED = tuple((_pattern(ask), kind.word) for kind in KINDS for ask in kind.asks)

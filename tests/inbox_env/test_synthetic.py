@@ -21,7 +21,7 @@ from inbox_env.search.base import MAX_KEYWORDS, SearchQuery
 from inbox_env.store import build_inbox
 from inbox_env.synthetic import generate_inbox
 from inbox_env.synthetic.ask import MULTI_RATE, UNANSWERABLE_RATE
-from inbox_env.synthetic.kinds import KINDS
+from inbox_env.synthetic.kinds import KINDS, mail_word
 from inbox_env.synthetic.mailbox import SyntheticRecipe, ensure_mailbox
 from inbox_env.synthetic.names import SPLITS, split_of
 from inbox_env.synthetic.world import make_world
@@ -271,3 +271,16 @@ def test_an_interrupted_build_leaves_nothing_that_could_be_taken_for_a_mailbox(t
 def test_questions_survive_their_file(tmp_path):
     _, questions = ensure_mailbox(SyntheticRecipe("dev", (1,), num_emails=100, num_questions=30), tmp_path)
     assert read_questions(next(tmp_path.glob("*.jsonl"))) == questions
+
+
+def test_the_mails_own_word_is_known_for_every_question_and_never_said_in_it():
+    inbox = box(split="dev")
+    bodies = {email.message_id: f"{email.subject} {email.body}".lower() for email in inbox.emails}
+    told = []
+    for question in inbox.questions:
+        word = mail_word(question.question)
+        assert word is not None
+        assert word not in question.question.lower().split()
+        told += [word in bodies[message_id] for message_id in question.message_ids]
+    assert 0.85 < fmean(told) < 1.0, "a searcher that relies on the word must sometimes fail"
+    assert mail_word("What is the password of the universe?") is None
