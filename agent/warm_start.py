@@ -33,7 +33,7 @@ class WarmStartMix(BaseModel):
 
     drill_steps: int = Field(default=200, ge=0)
     """First steps that are copy drills only."""
-    plain_steps: int = Field(default=8600, ge=0)
+    plain_steps: int = Field(default=9200, ge=0)
     """Steps up to which the demonstrator makes no random choice."""
     drill_share: float = Field(default=0.03, ge=0, le=1)
     """Share of drills afterwards."""

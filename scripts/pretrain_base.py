@@ -30,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument("--out", type=Path, default=Path("data/base"), help="folder of the finished model")
     parser.add_argument("--run", type=Path, default=Path("data/runs/pretrain"), help="folder of checkpoints and curve")
-    parser.add_argument("--steps", type=int, default=9200, help="optimiser steps in all")
+    parser.add_argument("--steps", type=int, default=10400, help="optimiser steps in all")
     parser.add_argument("--seed", type=int, default=1, help="seed of weights and data")
     parser.add_argument("--learning-rate", type=float, default=2e-3, help="highest learning rate")
     parser.add_argument("--inboxes", type=int, default=60, help="number of training inboxes")

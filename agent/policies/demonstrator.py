@@ -37,18 +37,19 @@ class Habits:
     """How often the demonstrator does what, at each choice. It opens hits in the order in which they are listed."""
 
     one_name: float = 0.5  # keywords: one name; two names; a name and what such mails say; else too many words
-    two_names: float = 0.2
-    mail_word: float = 0.12
-    stop_at_nothing: float = 0.25  # nothing found: "I don't know"
-    give_up: float = 0.1  # after a wrong mail: "I don't know"; searches on; else opens the next
-    leave: float = 0.3
+    two_names: float = 0.0
+    mail_word: float = 0.2
+    stop_at_nothing: float = 0.4  # nothing found: "I don't know"
+    give_up: float = 0.2  # after a wrong mail: "I don't know"; searches on; else opens the next
+    leave: float = 0.6
+    overlook: float = 0.7  # the right mail is not recognised, unless the search was for what such mails say
 
 
 # Random between few ways, each of which follows from what can be seen: a choice among all words or all hits looks
 # like noise to a small model, and unlearns where keywords and ids are copied from (EXPERIMENTS.md).
 MEDIOCRE = Habits()
 # Nothing but the number of keywords is random: teaches where a keyword, an id and an answer are copied from.
-PLAIN = Habits(one_name=0.3, two_names=0.3, mail_word=0.4, stop_at_nothing=0.0, give_up=0.0, leave=0.0)
+PLAIN = Habits(one_name=0.3, two_names=0.3, mail_word=0.4, stop_at_nothing=0.0, give_up=0.0, leave=0.0, overlook=0.0)
 
 
 def demonstrator(gold: Gold, seed: int = 0, habits: Habits = MEDIOCRE) -> ScriptedPolicy:
@@ -83,6 +84,7 @@ class _Demonstration:
     def __init__(self, question: Question, random: Random, habits: Habits) -> None:
         self._question, self._random, self._habits = question, random, habits
         self._num_searches = 0
+        self._is_sure = False
         self._names = list(dict.fromkeys(name.split()[-1] for name in proper_names(question.question)))
         self._words = content_words(question.question)
         self._mail_word = mail_word(question.question)
@@ -113,7 +115,7 @@ class _Demonstration:
                 return True
             yield read(number)
             self._opened.add(number)
-            if self._is_gold(number):
+            if self._is_gold(number) and not self._overlooks():
                 self._gold_opened.append(number)
                 if len(self._gold_opened) == len(self._question.message_ids):
                     yield answer(self._question.answer, self._gold_opened)
@@ -129,17 +131,22 @@ class _Demonstration:
         """Return one name, two, one and the mails' own word, or one and the words after it; each time another name."""
         first = self._num_searches
         self._num_searches += 1
+        self._is_sure = False
         draw = self._random.random() - self._habits.one_name
         if draw < 0 and self._names:
             return _turned(self._names, first)[:1]
         if (draw := draw - self._habits.two_names) < 0 and len(self._names) > 1:
             return _turned(self._names, first)[:2]
         if draw - self._habits.mail_word < 0 and self._names and self._mail_word:
+            self._is_sure = True
             return [*_turned(self._names, first)[:1], self._mail_word]
         return _turned(self._words, first)[: self._random.choice((3, 4))]
 
     def _is_gold(self, number: int) -> bool:
         return self._listed.get(number) in self._question.message_ids
+
+    def _overlooks(self) -> bool:
+        return not self._is_sure and self._chance(self._habits.overlook)
 
     def _chance(self, probability: float) -> bool:
         return self._random.random() < probability

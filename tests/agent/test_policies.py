@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent.policies import load_policy
-from agent.policies.demonstrator import PLAIN, demonstrator, oracle
+from agent.policies.demonstrator import PLAIN, Habits, demonstrator, oracle
 from agent.policies.heuristics import HEURISTICS
 from agent.policies.local import LocalPolicy
 from agent.policies.model_reader import read_with
@@ -53,6 +53,14 @@ async def test_the_oracle_is_always_right_and_the_demonstrator_is_not(arena):
     mediocre = await play(demonstrator(arena.gold), arena)
     assert 0.1 < accuracy(mediocre, arena) < 0.7
     assert not {one.stop_reason for one in (*ceiling, *mediocre)} & {StopReason.ERROR, StopReason.INVALID_CALLS}
+
+
+async def test_the_demonstrator_overlooks_a_mail_unless_it_searched_for_what_such_mails_say(arena):
+    careless = Habits(one_name=1.0, two_names=0.0, mail_word=0.0, give_up=0.0, leave=0.0, overlook=1.0)
+    plays = await play(demonstrator(arena.gold, 0, careless), arena)
+    assert not [one for one in plays if one.answer is not None]
+    precise = Habits(one_name=0.0, two_names=0.0, mail_word=1.0, give_up=0.0, leave=0.0, overlook=1.0)
+    assert accuracy(await play(demonstrator(arena.gold, 0, precise), arena), arena) > 0.7
 
 
 @pytest.mark.parametrize("habits", [None, PLAIN])
