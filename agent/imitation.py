@@ -21,6 +21,7 @@ from agent.sft import imitate
 from agent.warm_start import WarmStart, WarmStartMix
 
 DEMONSTRATIONS_ONLY = WarmStartMix(drill_steps=0, plain_steps=0, drill_share=0.0, search_share=0.0, reading_share=0.0)
+CONSISTENT = DEMONSTRATIONS_ONLY.model_copy(update={"plain_steps": 1_000_000_000, "reading_share": 0.25})
 Schedule = Callable[[int], float | None]  # learning rate of a step, counted from 1; None: stop before it
 _CONTROL_SEED = 7_000_000  # apart from the warm start's, so that the control sees new demonstrations
 
@@ -33,20 +34,26 @@ def train_control(config: TrainConfig, loaded: LoadedModel, arena: Arena, second
         left = 1 - (time.monotonic() - started) / seconds
         return config.control.learning_rate * left if left > 0 else None
 
-    return _imitate_while(config, loaded, arena, rate, config.run.seed + _CONTROL_SEED)
+    return _imitate_while(config, loaded, arena, rate, DEMONSTRATIONS_ONLY, config.run.seed + _CONTROL_SEED)
 
 
 def warm_start(config: TrainConfig, loaded: LoadedModel, arena: Arena) -> int:
-    """Imitate for `warm_start.steps`, the learning rate falling linearly to zero; returns the number of steps."""
+    """Imitate the consistent demonstrator for `warm_start.steps`, the learning rate falling linearly to zero.
+
+    The mediocre one teaches to give up before rewards can teach anything else, where the base is hardly ever right.
+    Returns the number of steps.
+    """
     steps = config.warm_start.steps
 
     def rate(step: int) -> float | None:
         return config.warm_start.learning_rate * (1 - (step - 1) / steps) if step <= steps else None
 
-    return _imitate_while(config, loaded, arena, rate, config.run.seed)
+    return _imitate_while(config, loaded, arena, rate, CONSISTENT, config.run.seed)
 
 
-def _imitate_while(config: TrainConfig, loaded: LoadedModel, arena: Arena, rate: Schedule, seed: int) -> int:
+def _imitate_while(
+    config: TrainConfig, loaded: LoadedModel, arena: Arena, rate: Schedule, mix: WarmStartMix, seed: int
+) -> int:
     enable_segment_attention(loaded.model)
     optimizer = torch.optim.AdamW(loaded.model.parameters(), lr=0.0, betas=(0.9, 0.95), weight_decay=0.01)
     vocab_size = loaded.model.config.vocab_size
@@ -55,9 +62,10 @@ def _imitate_while(config: TrainConfig, loaded: LoadedModel, arena: Arena, rate:
         vocab_size,
         arena,
         prompt=config.model.prompt,
-        mix=DEMONSTRATIONS_ONLY,
+        mix=mix,
         seed=seed,
         renaming=Renaming.of_invented_mail(loaded.chat) if config.data.synthetic else None,
+        max_tokens=config.sampling.max_context,
     )
     for step in count(1):
         learning_rate = rate(step)

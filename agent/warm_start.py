@@ -22,8 +22,11 @@ from agent.prompts import system_prompt
 from agent.renaming import Renaming
 from agent.rollout import rollout
 from agent.sft import demonstrate, fill, first_action, repeat_drill, trace_of
+from inbox_env.errors import UsageError
 from inbox_env.questions import Question
 from inbox_env.search.base import SearchQuery
+
+MAX_PASSED_OVER = 1000  # of one step
 
 
 class WarmStartMix(BaseModel):
@@ -54,7 +57,10 @@ class WarmStartMix(BaseModel):
 
 
 class WarmStart:
-    """Makes the traces of any step; `renaming` gives each of them other names."""
+    """Makes the traces of any step; `renaming` gives each of them other names.
+
+    Lessons of more than `max_tokens` are passed over: no episode of a model with that context is so long.
+    """
 
     def __init__(
         self,
@@ -66,11 +72,13 @@ class WarmStart:
         mix: WarmStartMix,
         seed: int,
         renaming: Renaming | None = None,
+        max_tokens: int | None = None,
     ) -> None:
         self._chat, self._vocab_size, self._prompt, self.mix, self._seed = chat, vocab_size, prompt, mix, seed
         self._arena, self._questions = arena, arena.questions
         self._oracle = oracle(arena.gold, self._number_of)
         self._renaming = renaming
+        self._max_tokens = max_tokens
 
     def context_weight(self, number: int) -> float:
         """Return the weight of what was read at step `number`."""
@@ -81,7 +89,13 @@ class WarmStart:
         return fill(self._stream(Random(f"{self._seed}:{number}:{part}"), number), self.mix.step_tokens)
 
     def _stream(self, random: Random, number: int) -> Iterator[TokenTrace]:
+        num_passed_over = 0
         for trace in self._lessons(random, number):
+            if self._max_tokens is not None and len(trace.token_ids) > self._max_tokens:
+                num_passed_over += 1
+                if num_passed_over > MAX_PASSED_OVER:
+                    raise _nothing_fits(self._max_tokens)
+                continue
             yield self._renaming.rename(trace, random) if self._renaming else trace
 
     def _lessons(self, random: Random, number: int) -> Iterator[TokenTrace]:
@@ -137,3 +151,8 @@ class WarmStart:
     def _number_of(self, question: Question, message_id: str) -> int | str:
         mail = self._arena.inbox(question.inbox).read(message_id, as_of=None)
         return message_id if mail is None else mail.number
+
+
+def _nothing_fits(max_tokens: int) -> UsageError:
+    what = f"hardly any demonstration fits into {max_tokens} tokens"
+    return UsageError(68, what, next_step="raise sampling.max_context or lower env.page_chars")

@@ -6,6 +6,7 @@ import pytest
 
 from agent.renaming import Renaming
 from agent.warm_start import WarmStart, WarmStartMix
+from inbox_env.errors import UsageError
 from tests.agent.tiny import VOCABULARY
 
 NO_LESSONS = {"drill_share": 0.0, "reading_share": 0.0, "search_share": 0.0}
@@ -34,6 +35,18 @@ def test_a_step_holds_the_tokens_asked_for(arena, chat):
     for number in (1, 5):
         sizes = [len(trace.token_ids) for trace in lessons(arena, chat).step(number)]
         assert sum(sizes[:-1]) < SMALL["step_tokens"] <= sum(sizes)
+
+
+def test_lessons_that_no_episode_could_be_as_long_as_are_passed_over(arena, chat):
+    def made(max_tokens):
+        mix = WarmStartMix(**SMALL)
+        return WarmStart(chat, VOCABULARY, arena, prompt="laptop", mix=mix, seed=1, max_tokens=max_tokens).step(3)
+
+    sizes = sorted(len(trace.token_ids) for trace in made(None))
+    limit = sizes[-1] - 1
+    assert all(len(trace.token_ids) <= limit for trace in made(limit))
+    with pytest.raises(UsageError, match=r"max_context"):
+        made(8)
 
 
 def test_the_first_steps_are_drills_only(arena, chat):
