@@ -6,6 +6,7 @@ its place: imitation is bounded by its demonstrator, and what reward adds is mea
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable
 from itertools import count
@@ -21,7 +22,7 @@ from agent.sft import imitate
 from agent.warm_start import WarmStart, WarmStartMix
 
 DEMONSTRATIONS_ONLY = WarmStartMix(drill_steps=0, plain_steps=0, drill_share=0.0, search_share=0.0, reading_share=0.0)
-CONSISTENT = DEMONSTRATIONS_ONLY.model_copy(update={"plain_steps": 1_000_000_000, "reading_share": 0.25})
+CONSISTENT = WarmStartMix(drill_steps=0, plain_steps=sys.maxsize, drill_share=0.0, search_share=0.0)
 Schedule = Callable[[int], float | None]  # learning rate of a step, counted from 1; None: stop before it
 _CONTROL_SEED = 7_000_000  # apart from the warm start's, so that the control sees new demonstrations
 

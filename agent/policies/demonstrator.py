@@ -84,7 +84,6 @@ class _Demonstration:
     def __init__(self, question: Question, random: Random, habits: Habits) -> None:
         self._question, self._random, self._habits = question, random, habits
         self._num_searches = 0
-        self._is_sure = False
         self._names = list(dict.fromkeys(name.split()[-1] for name in proper_names(question.question)))
         self._words = content_words(question.question)
         self._mail_word = mail_word(question.question)
@@ -95,19 +94,20 @@ class _Demonstration:
     def play(self) -> Script:
         """Search, look, read and answer, with a bad choice at every other step."""
         for _ in range(MAX_SEARCHES):
-            observation = yield search(*self._keywords())
+            keywords = self._keywords()
+            observation = yield search(*keywords)
             numbers = hit_numbers(observation)
             if not numbers:
                 if self._chance(self._habits.stop_at_nothing):
                     break
                 continue
             self._listed.update(zip(numbers, observation.results[0].listed, strict=True))
-            wants_more = yield from self._read_hits(numbers)
+            wants_more = yield from self._read_hits(numbers, is_sure=self._mail_word in keywords)
             if not wants_more:
                 break
         yield answer(None)
 
-    def _read_hits(self, numbers: Sequence[int]) -> SubScript:
+    def _read_hits(self, numbers: Sequence[int], *, is_sure: bool) -> SubScript:
         """Open mails of one hit list; returns whether to search again."""
         for _ in range(MAX_READS):
             number = next((number for number in numbers if number not in self._opened), None)
@@ -115,7 +115,7 @@ class _Demonstration:
                 return True
             yield read(number)
             self._opened.add(number)
-            if self._is_gold(number) and not self._overlooks():
+            if self._is_gold(number) and (is_sure or not self._chance(self._habits.overlook)):
                 self._gold_opened.append(number)
                 if len(self._gold_opened) == len(self._question.message_ids):
                     yield answer(self._question.answer, self._gold_opened)
@@ -131,22 +131,17 @@ class _Demonstration:
         """Return one name, two, one and the mails' own word, or one and the words after it; each time another name."""
         first = self._num_searches
         self._num_searches += 1
-        self._is_sure = False
         draw = self._random.random() - self._habits.one_name
         if draw < 0 and self._names:
             return _turned(self._names, first)[:1]
         if (draw := draw - self._habits.two_names) < 0 and len(self._names) > 1:
             return _turned(self._names, first)[:2]
         if draw - self._habits.mail_word < 0 and self._names and self._mail_word:
-            self._is_sure = True
             return [*_turned(self._names, first)[:1], self._mail_word]
         return _turned(self._words, first)[: self._random.choice((3, 4))]
 
     def _is_gold(self, number: int) -> bool:
         return self._listed.get(number) in self._question.message_ids
-
-    def _overlooks(self) -> bool:
-        return not self._is_sure and self._chance(self._habits.overlook)
 
     def _chance(self, probability: float) -> bool:
         return self._random.random() < probability
