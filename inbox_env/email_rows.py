@@ -22,7 +22,7 @@ def to_row(email: Email) -> tuple[str | int | None, ...]:
         "in_reply_to": email.in_reply_to,
         "references": email.references,
         "folders": email.folders,
-        "attachments": [asdict(attachment) for attachment in email.attachments],
+        "attachments": [_without_empty(asdict(attachment)) for attachment in email.attachments],
         "defects": email.defects,
         "aliases": email.aliases,
     }
@@ -70,6 +70,10 @@ def _from_row(row: tuple[Any, ...]) -> Email:
         defects=tuple(envelope.get("defects", ())),
         aliases=tuple(envelope.get("aliases", ())),
     )
+
+
+def _without_empty(attachment: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in attachment.items() if key != "text" or value}
 
 
 def _addresses(envelope: dict[str, Any], key: str) -> tuple[Address, ...]:

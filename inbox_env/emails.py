@@ -23,11 +23,15 @@ class Address:
 
 @dataclass(frozen=True, slots=True)
 class Attachment:
-    """A part that is listed, not shown: file name, MIME type and decoded size in bytes."""
+    """A part that is listed, not shown: file name, MIME type and decoded size in bytes.
+
+    `text` is what can be read of it, where the import was asked for that.
+    """
 
     name: str
     content_type: str
     size: int
+    text: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ from inbox_env.errors import ResourceError, UsageError
 from inbox_env.ingest.folding import Folding
 from inbox_env.ingest.owner import OwnerGuess
 from inbox_env.ingest.parse import parse_email
-from inbox_env.ingest.records import RawMail, Reject, digest
+from inbox_env.ingest.records import RawMail, Reject, Skipped, digest
 from inbox_env.ingest.sniff import SNIFF_BYTES, is_mail
 from inbox_env.ingest.sources import Source, find_source, read_source
 from inbox_env.store import EmailStore, InboxInfo, IndexKind, build_inbox
@@ -86,7 +86,7 @@ class _Run:
     """The counts of one import while it goes on."""
 
     def __init__(self, progress: Progress | None, num_bytes: int) -> None:
-        self.imported = self.duplicates = 0
+        self.imported = self.duplicates = self.skipped = 0
         self.rejects: list[Reject] = []
         self.guess = OwnerGuess()
         self._progress, self._num_bytes = progress, num_bytes
@@ -112,6 +112,9 @@ class _Run:
 
     def read_all(self, sources: Sequence[Source], folding: Folding) -> None:
         for item in _items(sources):
+            if isinstance(item, Skipped):
+                self.skipped += 1
+                continue
             email = item if isinstance(item, Reject) else _parsed(item)
             if isinstance(email, Reject):
                 self.rejects.append(email)
@@ -136,7 +139,7 @@ class _Run:
             self._progress(min(self._done, self._num_bytes), self._num_bytes)
 
 
-def _items(sources: Sequence[Source]) -> Iterator[RawMail | Reject]:
+def _items(sources: Sequence[Source]) -> Iterator[RawMail | Reject | Skipped]:
     for source in sources:
         yield from read_source(source)
 

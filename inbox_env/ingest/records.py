@@ -1,4 +1,4 @@
-"""What the readers hand on: one raw message with its place, or one reject with its reason.
+"""What the readers hand on: one raw message with its place, one reject with its reason, or one left out on purpose.
 
 Made by the readers (mbox, maildir, tree, archive); consumed by `inbox_env.importing`. Knows nothing of MIME.
 """
@@ -26,6 +26,14 @@ class RawMail:
     envelope_date: datetime | None = None
     labels: tuple[str, ...] = ()
     defects: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """A message left out on purpose (Gmail's Spam and Trash): counted by its reason, never a reject."""
+
+    reason: str
+    num_bytes: int = 0
 
 
 class Reject(BaseModel):

@@ -16,7 +16,7 @@ from inbox_env.ingest.archive import read_tar, read_zip
 from inbox_env.ingest.files import folder_name, open_regular, printable, regular_sizes
 from inbox_env.ingest.maildir import read_message
 from inbox_env.ingest.mbox import read_mbox
-from inbox_env.ingest.records import RawMail, Reject
+from inbox_env.ingest.records import RawMail, Reject, Skipped, digest
 from inbox_env.ingest.sniff import SNIFF_BYTES, FileKind, kind_of
 from inbox_env.ingest.tree import read_tree
 
@@ -30,6 +30,12 @@ class Source:
     path: Path
     kind: FileKind | Literal["folder"]
     num_bytes: int
+
+    def fingerprint(self) -> str:
+        """Return a hash that changes when what the source holds changes: by places, sizes and times, not contents."""
+        sizes = regular_sizes(self.path) if self.kind == "folder" else [self.num_bytes]
+        modified = self.path.stat().st_mtime_ns
+        return digest(repr((str(self.path), self.kind, modified, sorted(sizes))).encode())
 
 
 def find_source(path: Path) -> Source:
@@ -55,8 +61,11 @@ def find_source(path: Path) -> Source:
     return source
 
 
-def read_source(source: Source) -> Iterator[RawMail | Reject]:
-    """Yield everything the source holds, each thing exactly once: a message, or a reject saying why not."""
+def read_source(source: Source, *, include_spam: bool = False) -> Iterator[RawMail | Reject | Skipped]:
+    """Yield everything the source holds, each thing exactly once: a message, or a reject saying why not.
+
+    Gmail's Spam and Trash are `Skipped` unless `include_spam`.
+    """
     path = source.path
     if source.kind == "folder":
         yield from read_tree(path)
