@@ -11,6 +11,7 @@ import importlib
 from scripts.cli import command_parser
 
 PARTS = {
+    "import": "scripts.bench_import",
     "sampler": "scripts.bench_sampler",
     "trainer": "scripts.bench_trainer",
 }
