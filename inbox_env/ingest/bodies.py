@@ -18,7 +18,7 @@ _STUB = re.compile(  # a plain part that only sends its reader to the HTML part
     r"(?:does not|doesn['’]t|do not|don['’]t|cannot|can['’]t|not able to|unable to|nicht|pas|no puede|non)\b.{0,60}"
     r"\b(?:support|display|view|read|show|render|anzeigen|darstellen|unterstützt|afficher|mostrar|visualizzare)\w*\b"
     r".{0,40}\bHTML\b"
-    r"|\bHTML[ -](?:compatible|capable|enabled|format|version|e?-?mail).{0,60}\b(?:client|reader|viewer|program|browser)"
+    r"|\bHTML[ -](?:compatible|capable|enabled|format|version|mail).{0,60}\b(?:client|reader|viewer|program|browser)"
     r"|\bview\w* (?:this|the) (?:e-?mail|message|newsletter).{0,60}\b(?:HTML|browser)\b",
     re.IGNORECASE | re.DOTALL,
 )

@@ -23,7 +23,10 @@ _HIDDEN = re.compile(r"display\s*:\s*none|visibility\s*:\s*hidden", re.IGNORECAS
 _TAG = re.compile(r"<[^<>]*>")
 _TAG_START = re.compile(r"<(/?)([A-Za-z][A-Za-z0-9]*)")
 _NEVER_OPEN = frozenset(
-    "area base br col embed hr img input link meta source track wbr p li td th tr tbody thead tfoot dd dt option".split()
+    (
+        *("area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "source", "track", "wbr"),
+        *("p", "li", "td", "th", "tr", "tbody", "thead", "tfoot", "dd", "dt", "option"),
+    )
 )
 _ITEM_ALONE = re.compile(r"^- *\n+", re.MULTILINE)
 
