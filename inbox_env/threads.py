@@ -60,7 +60,9 @@ class ThreadFinder:
         base, is_reply = base_subject(subject)
         self._subjects.append(_hash(base) if base else _NO_SUBJECT)
         self._asks_subject.append(is_reply and not named)
-        self._people.extend(_hash(person.lower()) & 0xFFFFFFFF for person in islice(people, MAX_PEOPLE))
+        written = list(islice(people, MAX_PEOPLE))
+        if written and written[0]:  # else nobody is known to have sent it
+            self._people.extend(_hash(person.lower()) & 0xFFFFFFFF for person in written if person)
         self._people_end.append(len(self._people))
         self._sent.append(_NO_DATE if sent_us is None else sent_us)
 

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from dataclasses import replace
 from itertools import islice
 
 from inbox_env.emails import Attachment
+from inbox_env.ingest.calendars import calendar_text
 from inbox_env.ingest.charsets import clean_text, decode_bytes
+from inbox_env.ingest.documents import MAX_DOCUMENT_BYTES, document_kind, document_text
 from inbox_env.ingest.headers import decode_words
 from inbox_env.ingest.html_text import html_to_text
 from inbox_env.ingest.parts import Part
 
+MAX_ATTACHED_CHARS = 500_000
 _MARKUP = frozenset(("text/html", "text/enriched", "text/richtext"))
 _ELSEWHERE = frozenset(("message/external-body", "text/calendar", "text/x-vcard", "text/vcard"))
 _MAX_STUB_CHARS = 600
@@ -28,7 +33,8 @@ _LEADING_BLANK_LINES = re.compile(r"\A(?:[ \t]*+\n)++")
 
 def body_text(root: Part) -> str:
     """Return the text of the message with "\\n" line ends: plain text where there is any, else HTML made readable."""
-    return _without_blank_ends(_text_of(root, is_root=True))
+    text = _without_blank_ends(_text_of(root, is_root=True))
+    return text or "\n\n".join(filter(None, (_invitation(leaf) for leaf in root.leaves())))
 
 
 def tidy_text(text: str) -> str:
@@ -38,9 +44,33 @@ def tidy_text(text: str) -> str:
 
 def list_attachments(root: Part) -> tuple[Attachment, ...]:
     """Return every part that `body_text` does not show: named, marked as attachment, or no text."""
-    return tuple(
-        _attachment(leaf) for leaf in root.leaves() if _is_attachment(leaf) and (leaf is not root or not _is_text(leaf))
-    )
+    return tuple(map(_attachment, _attached(root)))
+
+
+def read_attachments(root: Part) -> tuple[tuple[Attachment, ...], bool]:
+    """Return what `list_attachments` does with the text of the documents, and whether some could not be read."""
+    room, is_unread, found = MAX_ATTACHED_CHARS, False, []
+    for leaf in _attached(root):
+        attachment = _attachment(leaf)
+        kind = document_kind(attachment.name, attachment.content_type)
+        is_small = attachment.size <= MAX_DOCUMENT_BYTES and room > 0
+        text = document_text(kind, leaf.content(), leaf.params.get("charset", "")) if kind and is_small else None
+        is_unread = is_unread or (kind is not None and text is None)
+        found.append(replace(attachment, text=(text or "")[:room]))
+        room -= len(text or "")
+    return tuple(found), is_unread
+
+
+def _attached(root: Part) -> Iterator[Part]:
+    for leaf in root.leaves():
+        if _is_attachment(leaf) and (leaf is not root or not _is_text(leaf)):
+            yield leaf
+
+
+def _invitation(part: Part) -> str:
+    if part.content_type != "text/calendar":
+        return ""
+    return calendar_text(clean_text(decode_bytes(part.content(), part.params.get("charset", ""))))
 
 
 def _text_of(part: Part, *, is_root: bool = False) -> str:
@@ -111,7 +141,7 @@ def _is_attachment(part: Part) -> bool:
 
 def _attachment(part: Part) -> Attachment:
     name = decode_words(part.file_name())
-    return Attachment(re.split(r"[/\\]", name)[-1], part.content_type, len(part.content()))
+    return Attachment(re.split(r"[/\\]", name)[-1], part.content_type, part.size())
 
 
 def _forwarded_heading(message: Part) -> str:

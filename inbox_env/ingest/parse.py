@@ -13,7 +13,7 @@ from functools import lru_cache
 
 from inbox_env.emails import Address, Attachment, Email
 from inbox_env.ingest.addresses import parse_addresses
-from inbox_env.ingest.bodies import body_text, list_attachments
+from inbox_env.ingest.bodies import body_text, list_attachments, read_attachments
 from inbox_env.ingest.dates import date_of
 from inbox_env.ingest.headers import Headers, HeaderSplitter, decode_words, split_headers
 from inbox_env.ingest.parts import split_parts
@@ -28,15 +28,18 @@ _LAST_FIRST = re.compile(r"\A([^\s,]+(?: [^\s,]+)?), ([^\s,]+(?: [^\s,]+)?)\Z")
 _BETWEEN_NOTES_NAMES = re.compile(r"(?<=>),\s*")
 
 
-def parse_email(raw: bytes, *, folder: str = "", fallback_date: datetime | None = None) -> Email:
+def parse_email(
+    raw: bytes, *, folder: str = "", fallback_date: datetime | None = None, attachment_text: bool = False
+) -> Email:
     """Return the message as an `Email`; never raises.
 
     `fallback_date` (UTC) is used when neither Date nor Received can be believed. A message without a usable
-    Message-ID gets one made of the SHA-256 of its bytes. Gmail's labels take the place of `folder`.
+    Message-ID gets one made of the SHA-256 of its bytes. Gmail's labels take the place of `folder`. `attachment_text`:
+    read attached documents too (`documents.check_document_readers` first).
     """
     plain = read_plain(raw)
     if plain is None:
-        return parse_carefully(raw, folder=folder, fallback_date=fallback_date)
+        return parse_carefully(raw, folder=folder, fallback_date=fallback_date, attachment_text=attachment_text)
     headers, body = plain
     return _email(raw, headers, folder, fallback_date, body, (), ())
 
@@ -46,11 +49,17 @@ def parse_carefully(
     *,
     folder: str = "",
     fallback_date: datetime | None = None,
+    attachment_text: bool = False,
     split: HeaderSplitter = split_headers,
 ) -> Email:
     """Return what `parse_email` does, without its fast path; with `split_odd_headers` nothing fast is left."""
     root, defects = split_parts(raw, split)
-    return _email(raw, root.headers, folder, fallback_date, body_text(root), list_attachments(root), defects)
+    if attachment_text:
+        attachments, is_unread = read_attachments(root)
+        defects += ["attachment_unread"] * is_unread
+    else:
+        attachments = list_attachments(root)
+    return _email(raw, root.headers, folder, fallback_date, body_text(root), attachments, defects)
 
 
 def _email(

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from inbox_env.ingest.headers import Headers, HeaderSplitter, decode_base64, parameters, split_headers
+from inbox_env.ingest.headers import Headers, HeaderSplitter, base64_size, decode_base64, parameters, split_headers
 
 MAX_DEPTH = 50
 MAX_PARTS = 1_000
@@ -45,6 +45,11 @@ class Part:
         if encoding == "quoted-printable":
             return binascii.a2b_qp(self.body)
         return decode_base64(self.body) if encoding == "base64" else self.body
+
+    def size(self) -> int:
+        """How many bytes `content` has."""
+        encoding = self.headers.raw("content-transfer-encoding").strip().lower()
+        return base64_size(self.body) if encoding == "base64" else len(self.content())
 
     def disposition(self) -> str:
         """Return the word of Content-Disposition: attachment, inline, or nothing."""
