@@ -6,7 +6,7 @@ from pathlib import PurePath
 from typing import Literal
 
 from inbox_env.ingest.headers import split_headers
-from inbox_env.ingest.mbox import starts_mbox
+from inbox_env.ingest.mbox_split import starts_mbox
 
 FileKind = Literal["mbox", "eml", "zip", "tar"]
 SNIFF_BYTES = 1 << 16
