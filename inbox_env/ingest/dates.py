@@ -18,10 +18,6 @@ _FROM_LINE = re.compile(
     rb"|(?P<day2>\d{1,2}) (?P<month2>[A-Z][a-z]{2})(?: (?P<year2>\d{4}))?) +"
     rb"(?P<time>\d{1,2}:\d\d(?::\d\d)?)(?P<rest>[^\n]{0,60})"
 )
-_USUAL_FROM_LINE = re.compile(
-    rb"From [^ \n]+ +[A-Z][a-z]{2} ([A-Z][a-z]{2}) +(\d\d?) (\d\d):(\d\d):(\d\d) (\d{4})\r?\n?\Z"
-)
-_MONTHS = (b"Jan", b"Feb", b"Mar", b"Apr", b"May", b"Jun", b"Jul", b"Aug", b"Sep", b"Oct", b"Nov", b"Dec")
 _THUNDERBIRD_LINE = re.compile(rb"From -[ \t]*\r?(?:\n|\Z)")
 _YEAR = re.compile(rb"\b(?:19|20)\d\d\b")
 _ZONE = re.compile(rb"[+-]\d{4}\b|\b[A-Z]{3,4}\b")
@@ -53,10 +49,6 @@ def date_of(date: str, received: Iterable[str], fallback: datetime | None) -> tu
 
 def from_line_date(line: bytes) -> datetime | None:
     """Return the date of an mbox From_ line ("From who Mon Jan  1 00:00:00 2001"), or None when it has none."""
-    usual = _USUAL_FROM_LINE.match(line)
-    if usual is not None and usual[1] in _MONTHS:
-        month, day, hour, minute, second, year = usual.groups()
-        return _date_of(int(year), _MONTHS.index(month) + 1, int(day), int(hour), int(minute), int(second))
     match = _FROM_LINE.match(line)
     year = match and (match["year2"] or _first(_YEAR, match["rest"]))
     if not match or not year:
@@ -75,14 +67,6 @@ def is_from_line(line: bytes) -> bool:
     if match is None:
         return _THUNDERBIRD_LINE.match(line) is not None
     return bool(match["year2"] or _YEAR.search(match["rest"]))
-
-
-def _date_of(year: int, month: int, day: int, hour: int, minute: int, second: int) -> datetime | None:
-    try:
-        date = datetime(year, month, day, hour, minute, second, tzinfo=UTC)
-    except ValueError:
-        return None
-    return date if EARLIEST <= date < LATEST else None
 
 
 def _first(pattern: re.Pattern[bytes], text: bytes) -> bytes:

@@ -9,7 +9,8 @@ import re
 from collections.abc import Iterator
 from typing import BinaryIO
 
-from inbox_env.ingest.dates import from_line_date, is_from_line
+from inbox_env.ingest.dates import is_from_line
+from inbox_env.ingest.from_line import envelope_date
 from inbox_env.ingest.mbox_split import Piece, split_mbox
 from inbox_env.ingest.records import RawMail, Reject, digest
 
@@ -70,7 +71,7 @@ def _to_mail(piece: Piece, path: str, folder: str, dialect: _Dialect) -> RawMail
         raw = dialect.unescaped(raw, line, is_counted=piece.num_after is not None)
     if piece.is_cut:
         defects.append("too_large")
-    date = from_line_date(line) if line else None
+    date = envelope_date(line) if line else None
     return RawMail(raw, folder, path, piece.offset, date, defects=tuple(defects))
 
 

@@ -14,6 +14,7 @@ from inbox_env.ingest.addresses import parse_addresses
 from inbox_env.ingest.bodies import body_text, list_attachments
 from inbox_env.ingest.dates import date_of
 from inbox_env.ingest.headers import Headers, decode_words
+from inbox_env.ingest.labels import gmail_labels
 from inbox_env.ingest.parts import split_parts
 
 MAX_RECIPIENTS = 500
@@ -118,5 +119,4 @@ def _notes_name(value: str) -> str:
 
 
 def _labels(headers: Headers) -> tuple[str, ...]:
-    value = headers.text("x-gmail-labels")
-    return tuple(dict.fromkeys(label for label in (part.strip(' "') for part in value.split(",")) if label))
+    return gmail_labels(",".join(headers.all_raw("x-gmail-labels")))
