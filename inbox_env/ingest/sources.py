@@ -15,6 +15,8 @@ from inbox_env.errors import UsageError
 from inbox_env.ingest.archive import read_archive
 from inbox_env.ingest.contents import read_kind
 from inbox_env.ingest.files import folder_digest, open_regular, printable, reason_of, regular_sizes
+from inbox_env.ingest.imap import read_imap
+from inbox_env.ingest.imap_place import ImapPlace, ImapState, is_imap_address, parse_imap_address
 from inbox_env.ingest.left_out import reason_left_out
 from inbox_env.ingest.records import RawMail, Reject, Skipped, digest
 from inbox_env.ingest.sniff import SNIFF_BYTES, FileKind, kind_of
@@ -24,7 +26,7 @@ from inbox_env.ingest.tree import read_tree
 _NEXT_STEP = "give an mbox, a Maildir, a folder of mail files, an .eml file, an archive of these or imaps://you@host"
 _ZSTANDARD = b"\x28\xb5\x2f\xfd"
 _SELECTABLE = ("zip", "tar", "packed", "csv", "jsonl", "parquet")
-SourceKind = FileKind | Literal["folder"]
+SourceKind = FileKind | Literal["folder", "imap"]
 Item = RawMail | Reject | Skipped
 
 
@@ -32,21 +34,30 @@ Item = RawMail | Reject | Skipped
 class Source:
     """A path that holds mail: what it is, and how many bytes there are to read (of an archive: packed).
 
-    `inside` is the folder that is meant of an archive or table ("archive.tar.gz!maildir/lay-k").
+    `inside` is the folder that is meant of an archive or table ("archive.tar.gz!maildir/lay-k"). Of a mailbox on a
+    `server` the size is not known: `num_bytes` is 0.
     """
 
     path: Path
     kind: SourceKind
     num_bytes: int
     inside: str = ""
+    server: ImapPlace | None = None
 
     @property
     def name(self) -> str:
         """What the user called it, printable."""
+        if self.server is not None:
+            return self.server.name
         return printable(self.path) + (f"!{self.inside}" if self.inside else "")
 
     def fingerprint(self) -> str:
-        """Return a hash that changes when what the source holds changes: by places, sizes and times, not contents."""
+        """Return a hash that changes when what the source holds changes: by places, sizes and times, not contents.
+
+        Of a mailbox on a server it stays the same: `ImapState` says what was read of it.
+        """
+        if self.server is not None:
+            return digest(repr((self.server.user, self.server.host, self.server.folder)).encode())
         if self.kind == "folder":
             return digest(repr((self.name, folder_digest(self.path))).encode())
         found = self.path.stat()
@@ -54,7 +65,10 @@ class Source:
 
 
 def find_source(path: Path | str) -> Source:
-    """Return what the path holds; raises UsageError when that is no mail."""
+    """Return what the path or the address of a mail server names; raises UsageError when that is no mail."""
+    if is_imap_address(str(path)):
+        server = parse_imap_address(str(path))
+        return Source(Path(server.name), "imap", 0, server=server)
     file, inside = _split_inside(Path(path))
     where = printable(file)
     try:
@@ -77,13 +91,19 @@ def find_source(path: Path | str) -> Source:
     return source
 
 
-def read_source(source: Source, *, include_spam: bool = False) -> Iterator[Item]:
+def read_source(source: Source, *, include_spam: bool = False, imap_state: ImapState | None = None) -> Iterator[Item]:
     """Yield everything the source holds, each thing exactly once: a message, or a reject saying why not.
 
-    What lies in Gmail's Spam and Trash is `Skipped` unless `include_spam`.
+    What lies in spam and trash is `Skipped` unless `include_spam`. Of a mailbox on a server only what `imap_state`
+    does not know yet is read, and that is moved on with each message; raises UpstreamError when the server fails.
     """
     is_empty = True
-    for item in _read(source):
+    if source.server is not None:
+        state = imap_state if imap_state is not None else ImapState()
+        items: Iterator[Item] = read_imap(source.server, state, include_spam=include_spam)
+    else:
+        items = _read(source)
+    for item in items:
         is_empty = False
         reason = "" if include_spam or not isinstance(item, RawMail) else reason_left_out(item.raw)
         yield Skipped(reason, len(item.raw)) if reason and isinstance(item, RawMail) else item
@@ -99,7 +119,7 @@ def _read(source: Source) -> Iterator[RawMail | Reject]:
         yield from read_parquet(path, source.inside)
     elif kind in ("zip", "tar", "packed"):
         yield from read_archive(path, printable(path), PurePosixPath(), source.inside)
-    else:
+    elif kind != "imap":
         try:
             with open_regular(path) as file:
                 head = file.read(SNIFF_BYTES)
