@@ -16,6 +16,7 @@ from inbox_env.ingest.addresses import parse_addresses
 from inbox_env.ingest.bodies import body_text, list_attachments, read_attachments
 from inbox_env.ingest.dates import date_of
 from inbox_env.ingest.headers import Headers, HeaderSplitter, decode_words, split_headers
+from inbox_env.ingest.labels import gmail_labels
 from inbox_env.ingest.parts import split_parts
 from inbox_env.ingest.plain import read_plain
 
@@ -167,7 +168,5 @@ def _remembered_name(value: str) -> str:
 
 
 def _labels(headers: Headers) -> tuple[str, ...]:
-    value = headers.text("x-gmail-labels")
-    if not value:
-        return ()
-    return tuple(dict.fromkeys(label for label in (part.strip(' "') for part in value.split(",")) if label))
+    values = headers.all_raw("x-gmail-labels")
+    return gmail_labels(",".join(values)) if values else ()
