@@ -11,6 +11,7 @@ import importlib
 from scripts.cli import command_parser
 
 PARTS = {
+    "search": "scripts.bench_search",
     "sampler": "scripts.bench_sampler",
     "trainer": "scripts.bench_trainer",
 }
