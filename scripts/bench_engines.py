@@ -106,7 +106,8 @@ class ArteEngine:
 
     def search(self, inbox: str, query: SearchQuery) -> tuple[str, ...]:
         """Return the newest hits."""
-        conditions, values = [f"(e.from_address = ? OR {ARTE_RECEIVED})"], [self._owners[inbox]] * 2
+        conditions = [f"(e.from_address = ? OR {ARTE_RECEIVED})"]
+        values: list[str] = [self._owners[inbox]] * 2
         wanted = (
             ("e.from_address = ?", query.from_addr),
             (ARTE_RECEIVED, query.to_addr),
@@ -116,7 +117,7 @@ class ArteEngine:
         for condition, value in wanted:
             if value is not None:
                 conditions.append(condition)
-                values.append(value)
+                values.append(str(value))
         match = " ".join(f'"{keyword}"' for keyword in query.keywords)
         statement = ARTE_SEARCH.format(conditions=" AND ".join(conditions))
         return tuple(row[0] for row in self._db.execute(statement, (match, *values, NUM_HITS)).fetchall())
@@ -190,7 +191,8 @@ def build_tantivy(mailbox: Path, folder: Path) -> Path:
         for name in ("message_id", "from", "to"):
             schema = schema.add_text_field(name, stored=name == "message_id", tokenizer_name="raw")
         schema = schema.add_integer_field("sent", indexed=True, fast=True).build()
-        inbox, writer = "", None
+        inbox = ""
+        writer: Any = None
         for name, stored in _all_mails(mailbox):
             if name != inbox:
                 _finish(writer)
@@ -210,7 +212,7 @@ def build_tantivy(mailbox: Path, folder: Path) -> Path:
 
 
 def build_whoosh_mailbox(mailbox: Path, inboxes: list[str], path: Path) -> Path:
-    """Return a mailbox with these inboxes, indexed by Whoosh; its index folder is beside it, so it is built in place."""
+    """Return a mailbox of these inboxes with a Whoosh index, whose folder is named after it: it is built in place."""
     if path.exists():
         return path
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from itertools import pairwise
 from random import Random
 
 from inbox_env.emails import Email
@@ -73,7 +74,7 @@ class QueryMaker:
 
     def _phrase(self, mail: Email) -> tuple[str, ...]:
         line = self._random.choice(mail.body.split("\n")).split()
-        pairs = [pair for pair in zip(line, line[1:], strict=False) if all(map(_PLAIN.fullmatch, pair))]
+        pairs = [pair for pair in pairwise(line) if all(map(_PLAIN.fullmatch, pair))]
         return (" ".join(self._random.choice(pairs)),) if pairs else ()
 
 

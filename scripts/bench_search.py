@@ -156,7 +156,8 @@ def _compare(
             report["engines"][name]["ratio"] = _ratios(report["engines"][name], report["engines"]["mailsleuth newest"])
     if "whoosh" not in args.without:
         store = EmailStore.open(mailbox)
-        chosen, total = [], 0
+        chosen: list[str] = []
+        total = 0
         for inbox in dict.fromkeys(one.inbox for one in asked):
             total += store.info(inbox).num_emails
             if chosen and total > MAX_WHOOSH_MAILS:

@@ -1,8 +1,9 @@
 """SQLite's full-text index as a `SearchIndex`: one contentless table per inbox, row ids in date order.
 
-A date or as-of bound is a range of row ids and "newest first" is their order, so both stop early.
-Keywords reach FTS5 only as quoted phrases. How rare a word is counts over the whole inbox, so mail later than the
-as-of date may sway the order by relevance, never what is found. Knows nothing of how mail is shown.
+A date or as-of bound is a range of row ids and "newest first" is their order, so both stop early. Few matches are
+ranked and counted by one statement; many are counted by a second one. Keywords reach FTS5 only as quoted phrases.
+How rare a word is counts over the whole inbox, so mail later than the as-of date may sway the order by relevance,
+never what is found. Knows nothing of how mail is shown.
 """
 
 from __future__ import annotations
@@ -18,16 +19,18 @@ from inbox_env.search.base import SearchQuery, SearchResult
 from inbox_env.search.folding import FROM_MARK, TO_MARK, indexed_fields, person_marks, words
 from inbox_env.search.mails import MailTable
 
+# ascii: `indexed_fields` has folded everything, and what is not ASCII it has left as words and spaces
 CREATE_TABLE = """CREATE VIRTUAL TABLE {table} USING fts5 (
-    subject, who, body, content='', tokenize='unicode61 remove_diacritics 2')"""
+    subject, who, body, content='', tokenize='ascii')"""
 DROP_TABLE = "DROP TABLE IF EXISTS {table}"
 INSERT_ROW = "INSERT INTO {table} (rowid, subject, who, body) VALUES (?, ?, ?, ?)"
 OPTIMIZE = "INSERT INTO {table} ({table}) VALUES ('optimize')"
 COUNT = "SELECT count(*) FROM {table} WHERE {table} MATCH ? AND rowid BETWEEN ? AND ?"
 SELECT_NEWEST = """SELECT rowid FROM {table} WHERE {table} MATCH ? AND rowid BETWEEN ? AND ?
-    ORDER BY rowid DESC LIMIT ? OFFSET ?"""
+    ORDER BY rowid DESC LIMIT ?"""
 SELECT_RELEVANT = """SELECT rowid FROM {table} WHERE {table} MATCH ? AND rowid BETWEEN ? AND ?
-    ORDER BY bm25({table}, 4.0, 1.0, 1.0), rowid DESC LIMIT ? OFFSET ?"""
+    ORDER BY bm25({table}, 4.0, 1.0, 1.0), rowid DESC LIMIT ?"""
+_MORE = 64  # matches asked for beyond the page: when there are fewer, their number is known
 
 
 class Fts5Index:
@@ -36,36 +39,42 @@ class Fts5Index:
     def __init__(self, database: Database, inbox_id: int) -> None:
         self._database = database
         self._mails = MailTable(database, inbox_id)
-        self._table = table_name(inbox_id)
+        table = table_name(inbox_id)
+        self._newest, self._relevant = SELECT_NEWEST.format(table=table), SELECT_RELEVANT.format(table=table)
+        self._counting = COUNT.format(table=table)
 
     def search(
         self, query: SearchQuery, *, as_of: datetime | None, limit: int = 10, snippet_chars: int = 160
     ) -> SearchResult:
         """Return one page of hits; see `SearchIndex`."""
         first, last = self._mails.visible_range(query.sent_after, query.sent_before, as_of)
-        expression = match_expression(query)
-        num_matches = self._count(expression, first, last)
+        numbers, num_matches = self._page(query, first, last, limit)
         if not num_matches:
             alone = {keyword: replace(query, keywords=(keyword,)) for keyword in query.keywords}
             counts = {keyword: self._count(match_expression(one), first, last) for keyword, one in alone.items()}
             return SearchResult((), 0, counts if len(counts) > 1 else {})
-        numbers = self._page(expression, first, last, query, limit)
         return SearchResult(self._mails.hits(numbers, query.keywords, snippet_chars), num_matches)
+
+    def _page(self, query: SearchQuery, first: int, last: int, limit: int) -> tuple[list[int], int]:
+        """Return the numbers of one page, and how many mails match in all."""
+        expression = match_expression(query)
+        skip = (query.page - 1) * limit
+        if expression is None or first > last:
+            return [], 0
+        if not expression:
+            return list(range(last - skip, max(first - 1, last - skip - limit), -1)), last - first + 1
+        statement = self._newest if query.order == "newest" or not query.keywords else self._relevant
+        wanted = skip + limit + _MORE
+        rows = self._database.rows(statement, (expression, first, last, wanted))
+        num_matches = len(rows) if len(rows) < wanted else self._count(expression, first, last)
+        return [row[0] for row in rows[skip : skip + limit]], num_matches
 
     def _count(self, expression: str | None, first: int, last: int) -> int:
         if first > last or expression is None:
             return 0
         if not expression:
             return last - first + 1
-        return int(self._database.rows(COUNT.format(table=self._table), (expression, first, last))[0][0])
-
-    def _page(self, expression: str | None, first: int, last: int, query: SearchQuery, limit: int) -> list[int]:
-        skip = (query.page - 1) * limit
-        if not expression:
-            return list(range(last - skip, max(first - 1, last - skip - limit), -1))
-        statement = SELECT_NEWEST if query.order == "newest" or not query.keywords else SELECT_RELEVANT
-        parameters = (expression, first, last, limit, skip)
-        return [row[0] for row in self._database.rows(statement.format(table=self._table), parameters)]
+        return int(self._database.rows(self._counting, (expression, first, last))[0][0])
 
 
 def table_name(inbox_id: int) -> str:

@@ -40,7 +40,7 @@ def calls_of(inbox: SyntheticInbox) -> list[ToolCall]:
     calls = []
     for place, question in enumerate(islice(inbox.questions, 60)):
         asked = words(question.question)
-        searches = [asked[-1:], asked[-2:], asked[1:4], [" ".join(asked[-2:])], asked[:2] + ["nowhere"]]
+        searches = [asked[-1:], asked[-2:], asked[1:4], [" ".join(asked[-2:])], [*asked[:2], "nowhere"]]
         calls += [ToolCall("search_emails", {"keywords": keywords}) for keywords in searches]
         bounds = {"sent_after": "2001-01-01", "page": 1 + place % 3, "order": ("newest", "relevance")[place % 2]}
         calls.append(ToolCall("search_emails", {"keywords": asked[-1:], **bounds}))
