@@ -21,9 +21,9 @@ SELECT_SIZE = "SELECT num_emails, num_undated FROM inboxes WHERE id = ?"
 FIRST_SINCE = "SELECT id FROM mails WHERE inbox_id = ? AND sent_us >= ? ORDER BY sent_us, id LIMIT 1"
 LAST_UNTIL = "SELECT id FROM mails WHERE inbox_id = ? AND sent_us <= ? ORDER BY sent_us DESC, id DESC LIMIT 1"
 SELECT_MESSAGE_IDS = "SELECT message_id FROM mails WHERE inbox_id = ? ORDER BY message_id"
-SELECT_HITS = """SELECT id, message_id, sent_us, sender_name, sender_email, subject, body
-    FROM mails WHERE id IN ({marks})"""
-SELECT_HITS_BARE = SELECT_HITS.replace(", body", ", ''")
+HIT_COLUMNS = "mails.message_id, mails.sent_us, mails.sender_name, mails.sender_email, mails.subject, mails.body"
+BARE_HIT_COLUMNS = HIT_COLUMNS.replace("mails.body", "''")
+SELECT_HITS = "SELECT id, {columns} FROM mails WHERE id IN ({marks})"
 SELECT_ATTACHED = """SELECT id, envelope FROM mails WHERE id IN ({marks}) AND instr(envelope, '"text":')"""
 _CACHED_DATES = 512
 
@@ -54,33 +54,35 @@ class MailTable:
             last = self._number(LAST_UNTIL, min(ends), 0)
         return first, last
 
-    def hits(self, numbers: Sequence[int], keywords: Sequence[str], snippet_chars: int) -> tuple[SearchHit, ...]:
-        """Return the hits of these numbers, in their order."""
-        rows = self._rows(SELECT_HITS if snippet_chars else SELECT_HITS_BARE, numbers)
-        if len(rows) != len(numbers):
+    def rows(self, numbers: Sequence[int], has_bodies: bool) -> list[tuple[Any, ...]]:
+        """Return number and `HIT_COLUMNS` (without `has_bodies`, "" for the body) of these mails, in their order."""
+        columns = HIT_COLUMNS if has_bodies else BARE_HIT_COLUMNS
+        found = self._by_number(SELECT_HITS, numbers, columns)
+        return [found.get(number, (number, None)) for number in numbers]
+
+    def hits(
+        self, rows: Sequence[tuple[Any, ...]], keywords: Sequence[str], snippet_chars: int
+    ) -> tuple[SearchHit, ...]:
+        """Return the hits of rows of number and `HIT_COLUMNS`; raises CorruptError when a mail is missing."""
+        if any(row[1] is None for row in rows):
             raise CorruptError(33, "index and mails disagree", where=str(self._database.path), next_step=DOCTOR)
-        places = {number: find_keyword(row[-1], keywords) for number, row in rows.items()} if snippet_chars else {}
-        missed = [number for number, place in places.items() if place < 0] if keywords else []
-        attached = self._rows(SELECT_ATTACHED, missed) if missed else {}
-        hits = []
-        for number in numbers:
-            message_id, sent_us, name, address, subject, body = rows[number]
-            place = places.get(number, -1)
-            if number in attached:
-                body, place = _attached_text(attached[number][0], keywords) or (body, place)
-            snippet = cut_snippet(body, place, snippet_chars)
-            hits.append(SearchHit(number, message_id, from_microseconds(sent_us), name or address, subject, snippet))
-        return tuple(hits)
+        if not snippet_chars:
+            return tuple(_hit(row, "") for row in rows)
+        texts = {row[0]: (row[6], find_keyword(row[6], keywords)) for row in rows}
+        missed = [number for number, (_, place) in texts.items() if place < 0] if keywords else []
+        for number, envelope in self._by_number(SELECT_ATTACHED, missed).values() if missed else ():
+            texts[number] = _attached_text(envelope, keywords) or texts[number]
+        return tuple(_hit(row, cut_snippet(*texts[row[0]], snippet_chars)) for row in rows)
 
     def fingerprint(self) -> str:
         """Return a hash of which mails these are."""
         return fingerprint(row[0] for row in self._database.rows(SELECT_MESSAGE_IDS, (self._inbox_id,)))
 
-    def _rows(self, statement: str, numbers: Sequence[int]) -> dict[int, tuple[Any, ...]]:
+    def _by_number(self, statement: str, numbers: Sequence[int], columns: str = "") -> dict[int, tuple[Any, ...]]:
         base = self._inbox_id * MAX_EMAILS
         ids = [base + number for number in numbers]
-        rows = self._database.rows(statement.format(marks=", ".join("?" * len(ids))), ids)
-        return {row[0] - base: row[1:] for row in rows}
+        statement = statement.format(columns=columns, marks=", ".join("?" * len(ids)))
+        return {row[0] - base: (row[0] - base, *row[1:]) for row in self._database.rows(statement, ids)}
 
     def _find_number(self, statement: str, moment: datetime, otherwise: int) -> int:
         rows = self._database.rows(statement, (self._inbox_id, to_microseconds(moment)))
@@ -97,6 +99,11 @@ def fingerprint(message_ids: Iterable[str]) -> str:
 
 def _end(day: date | None) -> datetime | None:
     return None if day is None else datetime.combine(day, time.max, UTC)
+
+
+def _hit(row: tuple[Any, ...], snippet: str) -> SearchHit:
+    number, message_id, sent_us, name, address, subject, _ = row
+    return SearchHit(number, message_id, from_microseconds(sent_us), name or address, subject, snippet)
 
 
 def _attached_text(envelope: str, keywords: Sequence[str]) -> tuple[str, int] | None:

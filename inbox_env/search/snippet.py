@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from inbox_env.search.folding import is_cjk, words
 
 _LEAD = 4  # a quarter of the snippet stands before the keyword
+_SPARE = 16
 _FOLDED_CHARS = 20_000  # of a body that are searched folded, which is slow
 _PIECE = re.compile(r"[^\W_]+")
 
@@ -42,8 +43,15 @@ def cut_snippet(body: str, place: int, num_chars: int) -> str:
         return ""
     position = max(place, 0)
     start = _word_start(body, max(0, position - num_chars // _LEAD), position)
-    text = " ".join(body[start : start + 2 * num_chars].split())
-    return text if len(text) <= num_chars else _cut(text, num_chars)
+    for num_read in (
+        min(num_chars + _SPARE, 2 * num_chars),
+        2 * num_chars,
+    ):  # the first will do unless there is much whitespace
+        text = " ".join(body[start : start + num_read].split())
+        if len(text) > num_chars:
+            end = text.rfind(" ", num_chars // 2, num_chars + 1)
+            return text[: end if end > 0 else num_chars]
+    return text
 
 
 def _find(text: str, keyword: str) -> int:
@@ -51,15 +59,19 @@ def _find(text: str, keyword: str) -> int:
     place = text.find(keyword)
     while place >= 0:
         end = place + len(keyword)
-        if not (_is_joined(text[place - 1 : place + 1]) or _is_joined(text[end - 1 : end + 1])):
+        before, after = text[place - 1 : place], text[end : end + 1]
+        if not (before.isalnum() or after.isalnum()) or _is_apart(before, keyword, after):
             return place
         place = text.find(keyword, place + 1)
     return -1
 
 
-def _is_joined(pair: str) -> bool:
-    """Return whether two neighbours belong to one word."""
-    return len(pair) == 2 and pair.isalnum() and not (is_cjk(pair[0]) or is_cjk(pair[1]))
+def _is_apart(before: str, keyword: str, after: str) -> bool:
+    """Return whether a keyword between two characters is words of its own, as in a script without spaces."""
+    is_joined = before.isalnum() and keyword[:1].isalnum() and not (is_cjk(before) or is_cjk(keyword[:1]))
+    return not is_joined and not (
+        after.isalnum() and keyword[-1:].isalnum() and not (is_cjk(after) or is_cjk(keyword[-1:]))
+    )
 
 
 def _find_folded(body: str, keywords: Iterable[str]) -> int:
@@ -76,8 +88,3 @@ def _word_start(body: str, start: int, limit: int) -> int:
         return 0
     spaces = [place for place in (body.find(" ", start, limit), body.find("\n", start, limit)) if place >= 0]
     return min(spaces) + 1 if spaces else start
-
-
-def _cut(text: str, num_chars: int) -> str:
-    end = text.rfind(" ", num_chars // 2, num_chars + 1)
-    return text[: end if end > 0 else num_chars]
