@@ -41,7 +41,7 @@ SCHEMA = (CREATE_SCHEMA, CREATE_INBOXES, CREATE_MAILS, CREATE_MESSAGE_ID_INDEX, 
 
 _PROGRESS_OPCODES = 10_000  # well under a tenth of a second
 _CACHED_STATEMENTS = 1024  # every inbox has its own: their tables differ
-_CACHE_KIB = 8 * 1024  # of pages, for each thread's connection
+_MMAP_BYTES = 1 << 40  # all of the file that SQLite will map: its pages are shared by all threads, and not copied
 DOCTOR = "run `mailsleuth doctor` on it"
 _ALLOWED = frozenset({sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ, sqlite3.SQLITE_FUNCTION})
 # FTS5 looks for changes before it reads, and SQLite checks a virtual table's declaration as if it were stored
@@ -118,7 +118,7 @@ class Database:
                 check_same_thread=False,
                 cached_statements=_CACHED_STATEMENTS,
             )
-            connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
+            connection.execute(f"PRAGMA mmap_size = {_MMAP_BYTES}")
             connection.execute("PRAGMA query_only = ON")
         except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
             raise self._damaged(error) from error

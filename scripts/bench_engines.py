@@ -9,6 +9,7 @@ from __future__ import annotations
 import shutil
 import sqlite3
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, time, timedelta
 from pathlib import Path
 from typing import Any, Protocol
@@ -145,12 +146,13 @@ class TantivyEngine:
         built = _tantivy_query(index.schema, query)
         found = searcher.search(built, NUM_HITS, order_by_field="sent", order=tantivy.Order.Desc)
         snippets = tantivy.SnippetGenerator.create(searcher, built, index.schema, "body")
+        snippets.set_max_num_chars(160)
         hits = []
         for _, address in found.hits:
             document = searcher.doc(address)
-            snippets.snippet_from_doc(document).fragment()
-            hits.append(document.get_first("message_id"))
-        return tuple(hits)
+            snippet = snippets.snippet_from_doc(document).fragment()
+            hits.append((*(document.get_first(name) for name in ("message_id", "from", "sent", "subject")), snippet))
+        return tuple(hit[0] for hit in hits)
 
     def close(self) -> None:
         """Forget the indexes."""
@@ -189,8 +191,8 @@ def build_tantivy(mailbox: Path, folder: Path) -> Path:
     def build(partial: Path) -> None:
         schema = tantivy.SchemaBuilder().add_text_field("subject", stored=True).add_text_field("body", stored=True)
         for name in ("message_id", "from", "to"):
-            schema = schema.add_text_field(name, stored=name == "message_id", tokenizer_name="raw")
-        schema = schema.add_integer_field("sent", indexed=True, fast=True).build()
+            schema = schema.add_text_field(name, stored=name != "to", tokenizer_name="raw")
+        schema = schema.add_integer_field("sent", stored=True, indexed=True, fast=True).build()
         inbox = ""
         writer: Any = None
         for name, stored in _all_mails(mailbox):
@@ -265,6 +267,4 @@ def _tantivy_query(schema: Any, query: SearchQuery) -> Any:
 
 
 def _in_order(query: SearchQuery, order: Order) -> SearchQuery:
-    from dataclasses import replace
-
     return query if query.order == order else replace(query, order=order)

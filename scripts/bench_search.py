@@ -1,7 +1,8 @@
 """Measure searches: this project's index against ART-E's SQL, tantivy and Whoosh, on the same mails and queries.
 
 A mailbox of invented mail is made once and kept in the cache folder, or an own mailbox is given by path. Every
-engine answers every query once before it is timed, and the newest ten Message-IDs are compared.
+engine answers every query once before it is timed; fast engines take turns for some rounds, and a query's median
+counts. The newest ten Message-IDs are compared.
 """
 
 from __future__ import annotations
@@ -10,10 +11,9 @@ import argparse
 import json
 import sqlite3
 import statistics
-import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -35,11 +35,13 @@ from scripts.bench_queries import Asked, draw_queries
 COMPETITORS = ("arte", "tantivy", "whoosh", "subset")
 MAX_WHOOSH_MAILS = 12_500
 NUM_INBOXES_ASKED = 40
+FAST_ROUNDS = 5
+OWN = "mailsleuth newest"
 
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """What one engine took for each query, and what it found."""
+    """What one engine took for each query, in ms, and what it found."""
 
     cpu_ms: list[float]
     wall_ms: list[float]
@@ -79,6 +81,7 @@ def run(args: argparse.Namespace) -> int:
     asked_inboxes = subset + others[:: max(1, len(others) // max(1, NUM_INBOXES_ASKED - len(subset)))]
     asked = draw_queries(store, asked_inboxes, args.queries)
     owners = {info.name: info.owner.email for info in infos}
+    chosen = _first_inboxes(store, asked)
     store.close()
     report: dict[str, Any] = {
         "mails": sum(info.num_emails for info in infos),
@@ -87,29 +90,34 @@ def run(args: argparse.Namespace) -> int:
         "sqlite": sqlite3.sqlite_version,
         "disk_mb": {"mailsleuth": size_in_mb(mailbox)},
         "engines": {},
+        "same_ids": {},
     }
-    newest = _measure(OwnEngine(mailbox, "newest"), asked, report, "mailsleuth newest")
-    _measure(OwnEngine(mailbox, "relevance"), asked, report, "mailsleuth relevance")
-    _measure(ToolEngine(mailbox, "relevance"), asked, report, "search_emails tool")
-    _compare(args, mailbox, asked, owners, newest, report)
+    _compare(args, mailbox, asked, owners, report)
+    if "whoosh" not in args.without:
+        _compare_whoosh(mailbox, chosen, asked, args.cache, report)
     if "subset" not in args.without and len(subset) < len(infos):
         _compare_subset(mailbox, subset, asked, args.cache, report)
     print(json.dumps(report) if args.json else "\n".join(_lines(report)))
     return 0
 
 
-def time_queries(engine: Engine, asked: Sequence[Asked]) -> Timing:
-    """Return the time of each query; all are asked once before, so that files and caches are warm."""
-    for one in asked:
-        engine.search(one.inbox, one.query)
-    timing = Timing([], [], [])
-    for one in asked:
-        wall, cpu = time.perf_counter_ns(), time.process_time_ns()
-        found = engine.search(one.inbox, one.query)
-        timing.cpu_ms.append((time.process_time_ns() - cpu) / 1e6)
-        timing.wall_ms.append((time.perf_counter_ns() - wall) / 1e6)
-        timing.found.append(found)
-    return timing
+def time_queries(engines: dict[str, Engine], asked: Sequence[Asked], rounds: int) -> dict[str, Timing]:
+    """Return for each engine the median times of each query; all are asked once before, so that files are warm."""
+    for engine in engines.values():
+        for one in asked:
+            engine.search(one.inbox, one.query)
+    passes: dict[str, list[list[tuple[int, int]]]] = {name: [] for name in engines}
+    found: dict[str, list[tuple[str, ...]]] = {}
+    for _ in range(rounds):
+        for name, engine in engines.items():
+            times, found[name] = [], []
+            for one in asked:
+                wall, cpu = time.perf_counter_ns(), time.process_time_ns()
+                ids = engine.search(one.inbox, one.query)
+                times.append((time.process_time_ns() - cpu, time.perf_counter_ns() - wall))
+                found[name].append(ids)
+            passes[name].append(times)
+    return {name: Timing(_medians(passes[name], 0), _medians(passes[name], 1), found[name]) for name in engines}
 
 
 def summary(values: Sequence[float]) -> dict[str, float]:
@@ -119,57 +127,68 @@ def summary(values: Sequence[float]) -> dict[str, float]:
     return {name: round(value, 4) for name, value in ({"mean": statistics.fmean(values)} | at).items()}
 
 
-def _measure(engine: Engine, asked: Sequence[Asked], report: dict[str, Any], name: str) -> Timing:
-    print(f"measuring {name} ...", file=sys.stderr)
-    timing = time_queries(engine, asked)
-    engine.close()
-    report["engines"][name] = {"cpu_ms": summary(timing.cpu_ms), "wall_ms": summary(timing.wall_ms)} | {
-        "cpu_ms_by_kind": {
-            kind: summary([ms for ms, one in zip(timing.cpu_ms, asked, strict=True) if one.kind == kind])
-            for kind in dict.fromkeys(one.kind for one in asked)
-        }
+def _medians(passes: Sequence[Sequence[tuple[int, int]]], which: int) -> list[float]:
+    return [statistics.median(times[which] for times in query) / 1e6 for query in zip(*passes, strict=True)]
+
+
+def _note(report: dict[str, Any], name: str, timing: Timing, asked: Sequence[Asked]) -> None:
+    by_kind = {
+        kind: summary([ms for ms, one in zip(timing.cpu_ms, asked, strict=True) if one.kind == kind])
+        for kind in dict.fromkeys(one.kind for one in asked)
     }
-    return timing
+    figures = {"cpu_ms": summary(timing.cpu_ms), "wall_ms": summary(timing.wall_ms), "cpu_ms_by_kind": by_kind}
+    report["engines"][name] = figures
 
 
 def _compare(
-    args: argparse.Namespace,
-    mailbox: Path,
-    asked: Sequence[Asked],
-    owners: dict[str, str],
-    newest: Timing,
-    report: dict[str, Any],
+    args: argparse.Namespace, mailbox: Path, asked: Sequence[Asked], owners: dict[str, str], report: dict[str, Any]
 ) -> None:
-    """Measure the other engines and say how often they found the same."""
-    cache: Path = args.cache
-    same = report["same_ids"] = {}
-    builders: dict[str, tuple[Callable[[], Path], Callable[[Path], Engine]]] = {
-        "arte": (lambda: build_arte(mailbox, cache / f"{mailbox.stem}-arte.db"), lambda p: ArteEngine(p, owners)),
-        "tantivy": (lambda: build_tantivy(mailbox, cache / f"{mailbox.stem}-tantivy"), TantivyEngine),
+    """Measure all engines that search the whole mailbox, and say how often the others found the same."""
+    fast: dict[str, Engine] = {
+        OWN: OwnEngine(mailbox, "newest"),
+        "mailsleuth relevance": OwnEngine(mailbox, "relevance"),
+        "search_emails tool": ToolEngine(mailbox, "relevance"),
     }
-    for name, (build, opened) in builders.items():
-        if name not in args.without:
-            path = build()
-            report["disk_mb"][name] = size_in_mb(path)
-            timing = _measure(opened(path), asked, report, name)
-            same[name] = _num_same(timing.found, newest.found)
-            report["engines"][name]["ratio"] = _ratios(report["engines"][name], report["engines"]["mailsleuth newest"])
-    if "whoosh" not in args.without:
-        store = EmailStore.open(mailbox)
-        chosen: list[str] = []
-        total = 0
-        for inbox in dict.fromkeys(one.inbox for one in asked):
-            total += store.info(inbox).num_emails
-            if chosen and total > MAX_WHOOSH_MAILS:
-                break
-            chosen.append(inbox)
-        store.close()
-        picked = [place for place, one in enumerate(asked) if one.inbox in chosen]
-        path = build_whoosh_mailbox(mailbox, chosen, cache / f"{mailbox.stem}-whoosh-{len(chosen)}.db")
-        some = [asked[place] for place in picked]
-        timing = _measure(OwnEngine(path, "newest"), some, report, "whoosh")
-        report["engines"]["whoosh"]["inboxes"] = len(chosen)
-        same["whoosh"] = _num_same(timing.found, [newest.found[place] for place in picked])
+    if "tantivy" not in args.without:
+        folder = build_tantivy(mailbox, args.cache / f"{mailbox.stem}-tantivy")
+        report["disk_mb"]["tantivy"] = size_in_mb(folder)
+        fast["tantivy"] = TantivyEngine(folder)
+    timings = time_queries(fast, asked, FAST_ROUNDS)
+    if "arte" not in args.without:
+        path = build_arte(mailbox, args.cache / f"{mailbox.stem}-arte.db")
+        report["disk_mb"]["arte"] = size_in_mb(path)
+        timings |= time_queries({"arte": ArteEngine(path, owners)}, asked, 1)
+    for name, timing in timings.items():
+        _note(report, name, timing, asked)
+        if name in COMPETITORS:
+            report["same_ids"][name] = _num_same(timing.found, timings[OWN].found)
+            report["engines"][name]["ratio"] = _ratios(report["engines"][name], report["engines"][OWN])
+
+
+def _first_inboxes(store: EmailStore, asked: Sequence[Asked]) -> list[str]:
+    """Return the first inboxes that Whoosh can index in a few minutes."""
+    chosen: list[str] = []
+    total = 0
+    for inbox in dict.fromkeys(one.inbox for one in asked):
+        total += store.info(inbox).num_emails
+        if chosen and total > MAX_WHOOSH_MAILS:
+            break
+        chosen.append(inbox)
+    return chosen
+
+
+def _compare_whoosh(
+    mailbox: Path, chosen: list[str], asked: Sequence[Asked], cache: Path, report: dict[str, Any]
+) -> None:
+    """Measure Whoosh beside the own index on the inboxes that both have."""
+    some = [one for one in asked if one.inbox in chosen]
+    path = build_whoosh_mailbox(mailbox, chosen, cache / f"{mailbox.stem}-whoosh-{len(chosen)}.db")
+    engines: dict[str, Engine] = {"whoosh": OwnEngine(path, "newest"), "beside whoosh": OwnEngine(mailbox, "newest")}
+    timings = time_queries(engines, some, 1)
+    for name, timing in timings.items():
+        _note(report, name, timing, some)
+        report["engines"][name]["inboxes"] = len(chosen)
+    report["same_ids"]["whoosh"] = _num_same(timings["whoosh"].found, timings["beside whoosh"].found)
 
 
 def _compare_subset(
@@ -178,16 +197,13 @@ def _compare_subset(
     """Measure the same queries in a file of few inboxes and in the whole one."""
     some = [one for one in asked if one.inbox in subset]
     small = ensure_subset(mailbox, subset, cache)
-    rounds: dict[str, list[dict[str, float]]] = {"few inboxes": [], "all inboxes": []}
-    for _ in range(3):
-        for name, path in (("few inboxes", small), ("all inboxes", mailbox)):
-            engine = OwnEngine(path, "newest")
-            rounds[name].append(summary(time_queries(engine, some).cpu_ms))
-            engine.close()
-    report["growth"] = {"few": len(subset), "all": report["inboxes"], "queries": len(some)} | {
-        name: {key: round(statistics.median(one[key] for one in each), 4) for key in each[0]}
-        for name, each in rounds.items()
+    engines: dict[str, Engine] = {
+        "few inboxes": OwnEngine(small, "newest"),
+        "all inboxes": OwnEngine(mailbox, "newest"),
     }
+    timings = time_queries(engines, some, FAST_ROUNDS)
+    growth = {name: summary(timing.cpu_ms) for name, timing in timings.items()}
+    report["growth"] = {"few": len(subset), "all": report["inboxes"], "queries": len(some)} | growth
 
 
 def _num_same(found: Sequence[tuple[str, ...]], expected: Sequence[tuple[str, ...]]) -> str:

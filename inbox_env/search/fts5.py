@@ -1,9 +1,9 @@
 """SQLite's full-text index as a `SearchIndex`: one contentless table per inbox, row ids in date order.
 
 A date or as-of bound is a range of row ids and "newest first" is their order, so both stop early. Matches that
-fill no page are found, fetched and counted by one statement; more are counted by a second one. Keywords reach FTS5 only as quoted phrases.
-How rare a word is counts over the whole inbox, so mail later than the as-of date may sway the order by relevance,
-never what is found. Knows nothing of how mail is shown.
+fill no page are found, fetched and counted by one statement; more are counted by a second one. Keywords reach FTS5
+only as quoted phrases. How rare a word is counts over the whole inbox, so mail later than the as-of date may sway
+the order by relevance, never what is found. Knows nothing of how mail is shown.
 """
 
 from __future__ import annotations

@@ -41,17 +41,15 @@ def cut_snippet(body: str, place: int, num_chars: int) -> str:
     """Return at most `num_chars` of `body` around `place` (-1: its beginning); whitespace collapsed."""
     if num_chars <= 0:
         return ""
-    position = max(place, 0)
-    start = _word_start(body, max(0, position - num_chars // _LEAD), position)
-    for num_read in (
-        min(num_chars + _SPARE, 2 * num_chars),
-        2 * num_chars,
-    ):  # the first will do unless there is much whitespace
-        text = " ".join(body[start : start + num_read].split())
-        if len(text) > num_chars:
-            end = text.rfind(" ", num_chars // 2, num_chars + 1)
-            return text[: end if end > 0 else num_chars]
-    return text
+    start = place - num_chars // _LEAD
+    start = _word_start(body, start, place) if start > 0 else 0
+    text = " ".join(body[start : start + num_chars + _SPARE].split())
+    if len(text) <= num_chars < len(body) - start - _SPARE:  # much whitespace
+        text = " ".join(body[start : start + 2 * num_chars].split())
+    if len(text) <= num_chars:
+        return text
+    end = text.rfind(" ", num_chars // 2, num_chars + 1)
+    return text[: end if end > 0 else num_chars]
 
 
 def _find(text: str, keyword: str) -> int:
@@ -84,7 +82,5 @@ def _find_folded(body: str, keywords: Iterable[str]) -> int:
 
 
 def _word_start(body: str, start: int, limit: int) -> int:
-    if start == 0:
-        return 0
     spaces = [place for place in (body.find(" ", start, limit), body.find("\n", start, limit)) if place >= 0]
     return min(spaces) + 1 if spaces else start
