@@ -17,7 +17,7 @@ from urllib.parse import quote
 
 from inbox_env.errors import CorruptError, UsageError
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 MAX_EMAILS = 1 << 24  # per inbox: a mail's row id is inbox_id * MAX_EMAILS + number
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -27,22 +27,27 @@ SELECT_SCHEMA = "SELECT version FROM mailsleuth_schema"
 CREATE_INBOXES = """CREATE TABLE inboxes (
     id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, owner_name TEXT NOT NULL, owner_email TEXT NOT NULL,
     search_index TEXT NOT NULL, num_emails INTEGER NOT NULL, num_undated INTEGER NOT NULL,
-    first_us INTEGER, last_us INTEGER)"""
+    first_us INTEGER, last_us INTEGER, revision INTEGER NOT NULL DEFAULT 0)"""
 CREATE_MAILS = """CREATE TABLE mails (
     id INTEGER PRIMARY KEY, inbox_id INTEGER NOT NULL REFERENCES inboxes (id), message_id TEXT NOT NULL,
     sent_us INTEGER, sender_name TEXT NOT NULL, sender_email TEXT NOT NULL, subject TEXT NOT NULL,
-    envelope TEXT NOT NULL, body TEXT NOT NULL)"""
+    thread INTEGER, envelope TEXT NOT NULL, body TEXT NOT NULL)"""
 CREATE_MESSAGE_ID_INDEX = "CREATE UNIQUE INDEX mails_by_message_id ON mails (inbox_id, message_id)"
 CREATE_DATE_INDEX = "CREATE INDEX mails_by_date ON mails (inbox_id, sent_us)"
+CREATE_THREAD_INDEX = "CREATE INDEX mails_by_thread ON mails (inbox_id, thread)"
 CREATE_ALIASES = """CREATE TABLE aliases (
     inbox_id INTEGER NOT NULL, message_id TEXT NOT NULL, mail_id INTEGER NOT NULL REFERENCES mails (id),
     PRIMARY KEY (inbox_id, message_id)) WITHOUT ROWID"""
-SCHEMA = (CREATE_SCHEMA, CREATE_INBOXES, CREATE_MAILS, CREATE_MESSAGE_ID_INDEX, CREATE_DATE_INDEX, CREATE_ALIASES)
+CREATE_SOURCES = """CREATE TABLE sources (
+    inbox_id INTEGER NOT NULL, place TEXT NOT NULL, fingerprint TEXT NOT NULL, imap_state TEXT,
+    PRIMARY KEY (inbox_id, place)) WITHOUT ROWID"""
+TABLES = (CREATE_SCHEMA, CREATE_INBOXES, CREATE_MAILS, CREATE_ALIASES, CREATE_SOURCES)
+INDEXES = (CREATE_MESSAGE_ID_INDEX, CREATE_DATE_INDEX, CREATE_THREAD_INDEX)
 
 _PROGRESS_OPCODES = 10_000  # well under a tenth of a second
 _CACHED_STATEMENTS = 1024  # every inbox has its own: their tables differ
 _MMAP_BYTES = 1 << 40  # all of the file that SQLite will map: its pages are shared by all threads, and not copied
-DOCTOR = "run `mailsleuth doctor` on it"
+DOCTOR = "run `mailsleuth doctor --mailbox` on this file"
 _ALLOWED = frozenset({sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ, sqlite3.SQLITE_FUNCTION})
 # FTS5 looks for changes before it reads, and SQLite checks a virtual table's declaration as if it were stored
 _ALLOWED_TO_FTS5 = frozenset({(sqlite3.SQLITE_PRAGMA, "data_version"), (sqlite3.SQLITE_UPDATE, "sqlite_master")})
@@ -139,6 +144,9 @@ class Database:
         except (CorruptError, IndexError) as error:
             what = "not a mailsleuth mailbox, or damaged"
             raise CorruptError(30, what, where=str(self.path), next_step=DOCTOR) from error
+        if isinstance(version, int) and 0 < version < SCHEMA_VERSION:
+            next_step = f"bring it up to date once: mailsleuth doctor --mailbox {self.path}"
+            raise UsageError(33, f"a mailbox of an older version (schema {version})", next_step=next_step)
         if version != SCHEMA_VERSION:
             what = f"mailbox schema {version}, this version reads {SCHEMA_VERSION}"
             raise CorruptError(31, what, where=str(self.path), next_step=f"update mailsleuth, or {DOCTOR}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from collections.abc import Sequence
 from typing import Any
 
 from inbox_env.database import from_microseconds, to_microseconds
@@ -16,13 +16,13 @@ MAIL_COLUMNS = "message_id, sent_us, sender_name, sender_email, subject, envelop
 def to_row(email: Email) -> tuple[str | int | None, ...]:
     """Return the values of `MAIL_COLUMNS`."""
     envelope = {
-        "to": [asdict(address) for address in email.to],
-        "cc": [asdict(address) for address in email.cc],
-        "bcc": [asdict(address) for address in email.bcc],
+        "to": _people(email.to),
+        "cc": _people(email.cc),
+        "bcc": _people(email.bcc),
         "in_reply_to": email.in_reply_to,
         "references": email.references,
         "folders": email.folders,
-        "attachments": [_without_empty(asdict(attachment)) for attachment in email.attachments],
+        "attachments": [_attachment(attachment) for attachment in email.attachments],
         "defects": email.defects,
         "aliases": email.aliases,
     }
@@ -32,7 +32,7 @@ def to_row(email: Email) -> tuple[str | int | None, ...]:
         clean(email.sender.name),
         clean(email.sender.email),
         clean(email.subject),
-        clean(json.dumps({key: value for key, value in envelope.items() if value}, ensure_ascii=False)),
+        to_json({key: value for key, value in envelope.items() if value}),
         clean(email.body),
     )
 
@@ -44,6 +44,11 @@ def from_row(row: tuple[Any, ...]) -> Email:
     except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
         next_step = "import the mail again"
         raise CorruptError(35, "a mail in the mailbox is damaged", where=repr(row[0]), next_step=next_step) from error
+
+
+def to_json(value: object) -> str:
+    """Return `value` as JSON that a file can hold."""
+    return clean(json.dumps(value, ensure_ascii=False))
 
 
 def clean(text: str) -> str:
@@ -72,8 +77,14 @@ def _from_row(row: tuple[Any, ...]) -> Email:
     )
 
 
-def _without_empty(attachment: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in attachment.items() if key != "text" or value}
+def _people(addresses: Sequence[Address]) -> list[dict[str, str]]:
+    return [{"name": address.name, "email": address.email} for address in addresses]
+
+
+def _attachment(attachment: Attachment) -> dict[str, str | int]:
+    row: dict[str, str | int] = {"name": attachment.name, "content_type": attachment.content_type}
+    row["size"] = attachment.size
+    return row | {"text": attachment.text} if attachment.text else row
 
 
 def _addresses(envelope: dict[str, Any], key: str) -> tuple[Address, ...]:

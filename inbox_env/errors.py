@@ -57,6 +57,16 @@ class ResourceError(MailsleuthError):
     area = "RES"
 
 
+class StoppedError(MailsleuthError):
+    """The user asked to stop: what was done so far is kept. `exit_code` says by which signal."""
+
+    area = "STP"
+
+    def __init__(self, exit_code: ExitCode, what: str, *, where: str = "", next_step: str = "") -> None:
+        super().__init__(1, what, where=where, next_step=next_step)
+        self.exit_code = exit_code
+
+
 class UpstreamError(MailsleuthError):
     """A remote service (mail server, model API) failed for good."""
 

@@ -1,161 +1,290 @@
-"""Imports mail: every message read is imported, folded into a copy of itself, or listed as a reject.
+"""Imports mail: every message read is imported, folded into a copy of itself, left out on purpose, or rejected.
 
-Ties the readers to the store. Nothing is written before everything is read, and then in one transaction: an
-interrupted import leaves the mailbox as it was. Knows nothing of the command line.
+Ties the readers to the store. Mail is gathered in a folder beside the mailbox and then built into it in one step:
+an interrupted import leaves the mailbox as it was, and the same import again goes on from there. Knows nothing of the
+command line.
 """
 
 from __future__ import annotations
 
 import errno
+import importlib
+import json
 import os
+import shutil
 import sqlite3
+import tempfile
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
-from inbox_env.emails import Address, Email
-from inbox_env.errors import ResourceError, UsageError
-from inbox_env.ingest.folding import Folding
-from inbox_env.ingest.owner import OwnerGuess
-from inbox_env.ingest.parse import parse_email
-from inbox_env.ingest.records import RawMail, Reject, Skipped, digest
-from inbox_env.ingest.sniff import SNIFF_BYTES, is_mail
-from inbox_env.ingest.sources import Source, find_source, read_source
-from inbox_env.store import EmailStore, InboxInfo, IndexKind, build_inbox
+from inbox_env.building import IndexKind, Plan, SourceRecord, build, write_error
+from inbox_env.database import MAX_EMAILS
+from inbox_env.email_rows import MAIL_COLUMNS
+from inbox_env.emails import Address
+from inbox_env.errors import ExitCode, MailsleuthError, ResourceError, StoppedError, UsageError
+from inbox_env.ingest.files import printable
+from inbox_env.ingest.records import MAX_MESSAGE_BYTES
+from inbox_env.ingest.sources import Source, find_source
+from inbox_env.lock import mailbox_lock
+from inbox_env.merging import Merged, merge_rows
+from inbox_env.migrations import migrate
+from inbox_env.reading import BATCH_BYTES, BATCH_MAILS, Progress, ReadPlan, read_all
+from inbox_env.staged_rows import ReadOptions, StoredRow
+from inbox_env.staging import Staging, staging_folder
+from inbox_env.store import EmailStore, InboxInfo
 
-Progress = Callable[[int, int], None]
 REJECTS_NAME = "rejects.jsonl"
-_PROGRESS_BYTES = 1 << 18
+PARALLEL_BYTES = 20_000_000  # below that, starting processes costs more than they save
+SELECT_ROWS = f"SELECT {MAIL_COLUMNS} FROM mails WHERE id BETWEEN ? AND ? ORDER BY id"
+SELECT_STATE = "SELECT imap_state FROM sources WHERE inbox_id = ? AND place = ?"
+_FORMAT = 1  # of what the reading processes leave: another one is not gone on with
+_CHUNK = 500
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
 @dataclass(frozen=True, slots=True)
 class ImportSummary:
-    """What an import did: `read` == `imported` + `duplicates` + `rejected`; `total` mails are in the inbox now."""
+    """What an import did: `read` == `imported` + `duplicates` + `rejected` + all `skipped`.
+
+    `total` mails are in the inbox now, or would be. `is_resumed` when an interrupted import was gone on with.
+    """
 
     read: int
     imported: int
     duplicates: int
     rejected: int
+    skipped: dict[str, int]
     total: int
     owner: Address
     seconds: float
     rejects_path: Path | None
+    is_resumed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ImportOptions:
+    """How mail is imported.
+
+    `owner` None: as before, or guessed. `num_workers` None: one process, or two for much mail. `stopped` is asked
+    often whether to stop, and by which exit code. A dry run reads and counts everything and writes nothing.
+    """
+
+    owner: Address | None = None
+    index: IndexKind = "fts5"
+    include_spam: bool = False
+    attachment_text: bool = False
+    max_message_bytes: int = MAX_MESSAGE_BYTES
+    num_workers: int | None = None
+    is_dry_run: bool = False
+    progress: Progress | None = None
+    stopped: Callable[[], ExitCode | None] = field(default=lambda: None)
 
 
 def import_mail(
-    sources: Sequence[Path],
-    mailbox: Path,
-    inbox: str,
-    *,
-    owner: Address | None = None,
-    index: IndexKind = "fts5",
-    progress: Progress | None = None,
+    sources: Sequence[Path | str], mailbox: Path, inbox: str, options: ImportOptions | None = None, **changes: Any
 ) -> ImportSummary:
-    """Import everything the paths hold into one inbox, beside what it holds already, and return what happened.
+    """Import everything the sources hold into one inbox, beside what it holds already, and return what happened.
 
-    `owner` None: as before, or guessed. `progress` is called with bytes done and bytes in all. What could not be
-    read is in `rejects.jsonl` beside the mailbox, which lists the rejects of the last import only. Raises UsageError
-    for a path that is no mail or no mailbox, ResourceError when there is no room.
+    Options may be given by name. What could not be read is in `rejects.jsonl` beside the mailbox, which lists the
+    rejects of the last import only. Raises UsageError for a source that is no mail or no mailbox, ResourceError when
+    there is no room or another import is under way, StoppedError when stopped; the mailbox is then as it was.
     """
+    chosen = options or ImportOptions(**changes)
     started = time.perf_counter()
     if not inbox.strip():
         raise UsageError(60, "an inbox needs a name", next_step="give one with --inbox")
-    found = [find_source(path) for path in sources]
+    found = [_find(source) for source in sources]
     _check_target(mailbox)
-    run = _Run(progress, sum(source.num_bytes for source in found))
-    try:
-        with Folding(mailbox.absolute().parent) as folding:
-            info = run.keep_existing(mailbox, inbox, folding)
-            run.read_all(found, folding)
-            run.check_something_read(sources)
-            known = info.owner if info is not None and info.owner.email else None
-            chosen = owner or known or run.guess.best()
-            total = info.num_emails if info is not None else 0
-            if run.imported or run.duplicates:
-                total = build_inbox(mailbox, inbox, folding.emails(), owner=chosen, index=index)
-        rejects_path = _write_rejects(mailbox.parent / REJECTS_NAME, run.rejects)
-    except (OSError, sqlite3.OperationalError) as error:
-        raise _no_room(error, mailbox) or error from error
-    seconds = time.perf_counter() - started
-    return ImportSummary(run.read, run.imported, run.duplicates, len(run.rejects), total, chosen, seconds, rejects_path)
+    if chosen.attachment_text:
+        _check_document_readers()
+    lock: AbstractContextManager[object] = nullcontext() if chosen.is_dry_run else mailbox_lock(mailbox)
+    with lock:
+        return _Import(mailbox, inbox, chosen, found, started).run()
 
 
-class _Run:
-    """The counts of one import while it goes on."""
+class _Import:
+    """One import under way."""
 
-    def __init__(self, progress: Progress | None, num_bytes: int) -> None:
-        self.imported = self.duplicates = self.skipped = 0
-        self.rejects: list[Reject] = []
-        self.guess = OwnerGuess()
-        self._progress, self._num_bytes = progress, num_bytes
-        self._done = self._reported = 0
+    def __init__(
+        self, mailbox: Path, inbox: str, options: ImportOptions, sources: Sequence[Source], started: float
+    ) -> None:
+        self.mailbox, self.inbox, self.options, self.sources, self.started = mailbox, inbox, options, sources, started
+        self.places = [printable(source.path) for source in sources]
+        self.info: InboxInfo | None = None
+        self.revision = 0
+        self.states: list[str | None] = [None for _ in sources]
+        self._look_at_mailbox()
 
-    @property
-    def read(self) -> int:
-        return self.imported + self.duplicates + len(self.rejects)
+    def run(self) -> ImportSummary:
+        """Read, merge and build; keep what was read when that fails for want of room or is stopped."""
+        with tempfile.TemporaryDirectory() as spare:
+            dry = self.options.is_dry_run
+            folder = Path(spare) / "staging" if dry else staging_folder(self.mailbox, self.inbox)
+            staging = self._open_staging(folder)
+            keep = False
+            try:
+                return self._run(staging)
+            except (OSError, sqlite3.OperationalError) as error:
+                keep = not dry
+                self._check_stopped(staging)
+                raise self._no_room(error, staging.folder) or error from error
+            except (StoppedError, ResourceError, KeyboardInterrupt, SystemExit):
+                keep = not dry
+                raise
+            except MailsleuthError as error:
+                keep = error.exit_code == ExitCode.UPSTREAM
+                raise
+            finally:
+                staging.close(keep=keep)
 
-    def keep_existing(self, mailbox: Path, inbox: str, folding: Folding) -> InboxInfo | None:
-        """Take in what the inbox holds already, first, so that its Message-IDs stay."""
-        if not mailbox.exists():
-            return None
-        store = EmailStore.open(mailbox)
+    def _open_staging(self, folder: Path) -> Staging:
         try:
-            info = next((info for info in store.inboxes() if info.name == inbox), None)
-            for stored in store.emails(inbox) if info is not None else ():
-                folding.add(stored.email)
-                self.guess.add(stored.email)
+            return Staging(folder, self._job())
+        except (OSError, sqlite3.OperationalError) as error:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise self._no_room(error, folder) or error from error
+
+    def _run(self, staging: Staging) -> ImportSummary:
+        states = read_all(self._read_plan(), staging)
+        self._check_stopped(staging)
+        skipped = staging.skipped()
+        num_read = staging.num_mails() + staging.num_rejects() + skipped.total()
+        if not num_read:
+            where = ", ".join(self.places)
+            raise UsageError(61, "no mail found", where=where, next_step="give a mailbox file or a folder of mail")
+        num_before = self.info.num_emails if self.info is not None else 0
+        merged = merge_rows(staging.folder, num_before, self._is_stopped)
+        owner = self._owner(staging)
+        rejects_path = None
+        if not self.options.is_dry_run:
+            self._write(staging, merged, owner, states)
+            rejects_path = _write_rejects(self.mailbox.parent / REJECTS_NAME, staging)
+        return self._summary(staging, merged, owner, skipped, rejects_path)
+
+    def _write(self, staging: Staging, merged: Merged, owner: Address, states: dict[int, str | None]) -> None:
+        is_same = self.info is not None and (self.info.index, self.info.owner) == (self.options.index, owner)
+        if not staging.num_mails() or (is_same and not merged.num_new and not merged.has_changed and not states):
+            return
+        records = tuple(
+            SourceRecord(place, source.fingerprint(), states.get(number))
+            for number, (place, source) in enumerate(zip(self.places, self.sources, strict=True))
+        )
+        is_big = self._num_workers() > 1
+        plan = (self.mailbox, self.inbox, staging.folder, owner, self.options.index, records, is_big, self._is_stopped)
+        try:
+            build(Plan(*plan))
+        except ResourceError:
+            self._check_stopped(staging)
+            raise
+
+    def _summary(
+        self, staging: Staging, merged: Merged, owner: Address, skipped: Counter[str], rejects_path: Path | None
+    ) -> ImportSummary:
+        num_mails, num_rejects = staging.num_mails(), staging.num_rejects()
+        return ImportSummary(
+            read=num_mails + num_rejects + skipped.total(),
+            imported=merged.num_new,
+            duplicates=num_mails - merged.num_new,
+            rejected=num_rejects,
+            skipped=dict(sorted(skipped.items())),
+            total=merged.num_mails,
+            owner=owner,
+            seconds=time.perf_counter() - self.started,
+            rejects_path=rejects_path,
+            is_resumed=staging.is_resumed,
+        )
+
+    def _look_at_mailbox(self) -> None:
+        if not self.mailbox.exists():
+            return
+        if not self.options.is_dry_run:
+            migrate(self.mailbox)
+        store = EmailStore.open(self.mailbox)
+        try:
+            self.info = next((info for info in store.inboxes() if info.name == self.inbox), None)
+            if self.info is not None:
+                self.revision = store.revision(self.inbox)
+                keys = [(self.info.id, place) for place in self.places]
+                rows = [store.database.rows(SELECT_STATE, key) for key in keys]
+                self.states = [row[0][0] if row else None for row in rows]
         finally:
             store.close()
-        return info
 
-    def read_all(self, sources: Sequence[Source], folding: Folding) -> None:
-        for item in _items(sources):
-            if isinstance(item, Skipped):
-                self.skipped += 1
-                continue
-            email = item if isinstance(item, Reject) else _parsed(item)
-            if isinstance(email, Reject):
-                self.rejects.append(email)
-            else:
-                self.guess.add(email)
-                is_new = folding.add(email)
-                self.imported += is_new
-                self.duplicates += not is_new
-            self._report(len(item.raw) if isinstance(item, RawMail) else 0)
-        if self._progress is not None:
-            self._progress(self._num_bytes, self._num_bytes)
+    def _job(self) -> str:
+        """What makes an interrupted import the same one: all that decides which rows it leaves."""
+        options = self.options
+        sources = [[place, source.fingerprint()] for place, source in zip(self.places, self.sources, strict=True)]
+        existing = None if self.info is None else [self.info.id, self.revision]
+        how = [options.include_spam, options.attachment_text, options.max_message_bytes, BATCH_MAILS, BATCH_BYTES]
+        return json.dumps([_FORMAT, self.inbox, sources, existing, self.states, how])
 
-    def check_something_read(self, sources: Sequence[Path]) -> None:
-        if not self.read:
-            where = ", ".join(map(str, sources))
-            raise UsageError(61, "no mail found", where=where, next_step="give a mailbox file or a folder of mail")
+    def _read_plan(self) -> ReadPlan:
+        options = self.options
+        reading = ReadOptions(options.attachment_text, options.max_message_bytes)
+        how = (reading, options.include_spam, self._num_workers(), self._is_stopped, options.progress)
+        return ReadPlan(self._existing_rows, self.sources, self.states, *how)
 
-    def _report(self, num_bytes: int) -> None:
-        self._done += num_bytes
-        if self._progress is not None and self._done - self._reported >= _PROGRESS_BYTES:
-            self._reported = self._done
-            self._progress(min(self._done, self._num_bytes), self._num_bytes)
+    def _existing_rows(self) -> Iterator[StoredRow]:
+        """The inbox's own mails come first, so that their Message-IDs stay."""
+        if self.info is None:
+            return
+        store = EmailStore.open(self.mailbox)
+        base = self.info.id * MAX_EMAILS
+        try:
+            for start in range(base + 1, base + self.info.num_emails + 1, _CHUNK):
+                yield from store.database.rows(SELECT_ROWS, (start, start + _CHUNK - 1))
+        finally:
+            store.close()
+
+    def _num_workers(self) -> int:
+        if self.options.num_workers is not None:
+            return self.options.num_workers
+        is_big = sum(source.num_bytes for source in self.sources) >= PARALLEL_BYTES
+        return min(2, os.cpu_count() or 1) if is_big else 1
+
+    def _owner(self, staging: Staging) -> Address:
+        known = self.info.owner if self.info is not None and self.info.owner.email else None
+        return self.options.owner or known or staging.owner_guess().best()
+
+    def _is_stopped(self) -> bool:
+        return self.options.stopped() is not None
+
+    def _check_stopped(self, staging: Staging) -> None:
+        code = self.options.stopped()
+        if code is not None:
+            kept = f"{len(staging.done):,} batches are kept in {staging.folder.name}"
+            raise StoppedError(code, "stopped", where=kept, next_step="the same command goes on from there")
+
+    def _no_room(self, error: OSError | sqlite3.OperationalError, folder: Path) -> MailsleuthError | None:
+        """SQLite's errors here come from writing files; of the system's, only lack of room is meant."""
+        if isinstance(error, sqlite3.OperationalError):
+            error = OSError(errno.ENOSPC, str(error)) if "full" in str(error) else error
+        if isinstance(error, sqlite3.OperationalError) and "disk I/O" not in str(error):
+            return write_error(error, self.mailbox)
+        if isinstance(error, OSError) and error.errno not in _NO_ROOM:
+            return None
+        kept = f", with what was read kept in {folder.name}" if folder.exists() else ""
+        next_step = f"make room and import again: the mailbox is as it was{kept}"
+        return ResourceError(60, f"the import cannot be written: {error}", where=str(self.mailbox), next_step=next_step)
 
 
-def _items(sources: Sequence[Source]) -> Iterator[RawMail | Reject | Skipped]:
-    for source in sources:
-        yield from read_source(source)
+def _find(source: Path | str) -> Source:
+    """Return the source; an address such as imaps://... stays text, everything else is a path."""
+    find: Callable[[Any], Source] = find_source
+    return find(source if isinstance(source, str) and "://" in source else Path(source))
 
 
-def _parsed(item: RawMail) -> Email | Reject:
-    if not is_mail(item.raw[:SNIFF_BYTES]):
-        return Reject(path=item.path, offset=item.offset, reason="no mail header", sha256=digest(item.raw))
+def _check_document_readers() -> None:
     try:
-        email = parse_email(item.raw, folder=item.folder, fallback_date=item.envelope_date)
-    except Exception as error:  # one broken mail must not stop the others: it is listed, with its bytes' hash
-        reason = f"unreadable message: {type(error).__name__}"
-        return Reject(path=item.path, offset=item.offset, reason=reason, sha256=digest(item.raw))
-    if not item.labels and not item.defects:
-        return email
-    folders = tuple(dict.fromkeys((*email.folders, *item.labels)))
-    return replace(email, folders=folders, defects=(*item.defects, *email.defects))
+        documents = importlib.import_module("inbox_env.ingest.documents")
+    except ModuleNotFoundError as error:
+        raise UsageError(66, "this version reads no attachments") from error
+    documents.check_document_readers()
 
 
 def _check_target(mailbox: Path) -> None:
@@ -164,29 +293,21 @@ def _check_target(mailbox: Path) -> None:
         raise UsageError(62, "the mailbox is a folder", where=str(mailbox), next_step="name a file, such as my.db")
     if not folder.is_dir():
         raise UsageError(63, "no such folder for the mailbox", where=str(folder), next_step="make it first")
-    if not os.access(mailbox if mailbox.exists() else folder, os.W_OK):
+    if not os.access(mailbox if mailbox.exists() else folder, os.W_OK) or not os.access(folder, os.W_OK):
         raise UsageError(64, "the mailbox cannot be written", where=str(mailbox), next_step="check its permissions")
 
 
-def _write_rejects(path: Path, rejects: Sequence[Reject]) -> Path | None:
-    if not rejects:
+def _write_rejects(path: Path, staging: Staging) -> Path | None:
+    if not staging.num_rejects():
         path.unlink(missing_ok=True)
         return None
     partial = path.with_name(path.name + ".partial")
     try:
         with partial.open("w", encoding="utf-8") as file:
-            file.writelines(reject.model_dump_json() + "\n" for reject in rejects)
+            file.writelines(reject.model_dump_json() + "\n" for reject in staging.rejects())
             file.flush()
             os.fsync(file.fileno())
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
     return path
-
-
-def _no_room(error: OSError | sqlite3.OperationalError, mailbox: Path) -> ResourceError | None:
-    """SQLite's errors here come from writing the temporary file; of the system's, only lack of room is meant."""
-    if isinstance(error, OSError) and error.errno not in _NO_ROOM:
-        return None
-    next_step = "make room and import again; the mailbox is as it was"
-    return ResourceError(60, f"the import cannot be written: {error}", where=str(mailbox.parent), next_step=next_step)

@@ -2,77 +2,142 @@
 
 Reads mbox files, Maildirs, folders of .eml or one-message files (Enron's layout), single .eml files, and .zip or
 .tar.gz archives of these. Copies of one mail are folded into one. What cannot be read is listed in rejects.jsonl
-beside the mailbox, and the exit code is then 3. Importing again into the same inbox adds what is new.
+beside the mailbox, and the exit code is then 3. Importing again into the same inbox adds what is new. An import that
+was interrupted leaves the mailbox as it was; the same command again goes on where it stopped.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 
 from inbox_env.emails import Address
 from inbox_env.errors import ExitCode, UsageError
-from inbox_env.importing import ImportSummary, Progress, import_mail
+from inbox_env.importing import ImportOptions, ImportSummary, import_mail
 from inbox_env.ingest.addresses import parse_addresses
+from inbox_env.ingest.records import MAX_MESSAGE_BYTES
+from inbox_env.reading import Progress
 from scripts.terminal import console, safe_line
+
+_STOPS = {signal.SIGINT: ExitCode.INTERRUPTED, signal.SIGTERM: ExitCode.TERMINATED}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
-    parser.add_argument("sources", nargs="+", type=Path, metavar="SOURCE", help="mbox, Maildir, folder, .eml, archive")
+    parser.add_argument("sources", nargs="+", metavar="SOURCE", help="mbox, Maildir, folder, .eml, archive")
     parser.add_argument("--mailbox", type=Path, required=True, help="mailbox file to write; created when absent")
     parser.add_argument("--inbox", required=True, help="name of the inbox inside the mailbox")
     parser.add_argument("--owner", help='whose inbox it is, as "Name <address>" (default: guessed from the mail)')
     parser.add_argument("--index", choices=("fts5", "whoosh"), default="fts5", help="search index (default: fts5)")
+    parser.add_argument("--include-spam", action="store_true", help="import Gmail's Spam and Trash too")
+    parser.add_argument("--attachment-text", action="store_true", help="make the text of attachments searchable")
+    parser.add_argument(
+        *("--max-message-size",), type=_size, default=MAX_MESSAGE_BYTES, metavar="MB", dest="max_message_bytes",
+        help="keep only the first text of a mail larger than this (default and most: 100)",
+    )  # fmt: skip
+    parser.add_argument("--workers", type=int, metavar="N", help="reading processes (default: 2 from 20 MB on)")
+    parser.add_argument("--dry-run", action="store_true", help="read and count everything, write nothing")
     parser.add_argument("--json", action="store_true", help="print the summary as one JSON object")
 
 
 def run(args: argparse.Namespace) -> int:
     """Import, print a summary, and return 0, or 3 when something was rejected."""
-    owner = _owner(args.owner) if args.owner else None
-    with _progress() as progress:
-        summary = import_mail(args.sources, args.mailbox, args.inbox, owner=owner, index=args.index, progress=progress)
+    if args.workers is not None and args.workers < 1:
+        raise UsageError(71, "--workers is less than 1", next_step="leave it out, or give 1 or 2")
+    with _progress() as progress, _stop_on_signals() as stopped:
+        options = ImportOptions(
+            owner=parse_owner(args.owner) if args.owner else None,
+            index=args.index,
+            include_spam=args.include_spam,
+            attachment_text=args.attachment_text,
+            max_message_bytes=args.max_message_bytes,
+            num_workers=args.workers,
+            is_dry_run=args.dry_run,
+            progress=progress,
+            stopped=stopped,
+        )
+        summary = import_mail(args.sources, args.mailbox, args.inbox, options)
     if args.json:
         print(json.dumps(_row(summary)))
     else:
-        console().print(safe_line(_line(summary, args.inbox)))
+        console().print(safe_line(_line(summary, args.inbox, is_dry_run=args.dry_run)))
     return ExitCode.REJECTS if summary.rejected else ExitCode.OK
 
 
-def _owner(text: str) -> Address:
+def parse_owner(text: str) -> Address:
+    """Return the one address that `text` writes; raises UsageError."""
     addresses = parse_addresses(text)
     if len(addresses) != 1 or not addresses[0].email:
         raise UsageError(70, "--owner is not one address", where=text, next_step='write "Name <address>"')
     return addresses[0]
 
 
-def _line(summary: ImportSummary, inbox: str) -> str:
+def _size(text: str) -> int:
+    try:
+        num_bytes = int(float(text) * 1_000_000)
+    except (ValueError, OverflowError):
+        num_bytes = 0
+    if not 0 < num_bytes <= MAX_MESSAGE_BYTES:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of megabytes from 0.001 to 100")
+    return num_bytes
+
+
+def _line(summary: ImportSummary, inbox: str, *, is_dry_run: bool) -> str:
+    skipped = "".join(f"{count:,} skipped ({reason}), " for reason, count in summary.skipped.items())
     rejects = f"{summary.rejected:,} rejected"
     if summary.rejects_path is not None:
         rejects += f" (see {summary.rejects_path})"
     rate = summary.read / summary.seconds if summary.seconds else 0.0
+    holds = "would hold" if is_dry_run else "holds"
     return (
-        f"read {summary.read:,}: {summary.imported:,} imported, {summary.duplicates:,} duplicates, {rejects}; "
-        f"{inbox} holds {summary.total:,} mails of {summary.owner or 'an unknown owner'}; "
-        f"{summary.seconds:.1f} s, {rate:,.0f} mails/s"
+        f"{'dry run: ' if is_dry_run else ''}read {summary.read:,}: {summary.imported:,} imported, "
+        f"{summary.duplicates:,} duplicates, {skipped}{rejects}; "
+        f"{inbox} {holds} {summary.total:,} mails of {summary.owner or 'an unknown owner'}; "
+        f"{summary.seconds:.1f} s, {rate:,.0f} mails/s{' (resumed)' if summary.is_resumed else ''}"
     )
 
 
-def _row(summary: ImportSummary) -> dict[str, str | int | float | None]:
+def _row(summary: ImportSummary) -> dict[str, object]:
     return {
         "read": summary.read,
         "imported": summary.imported,
         "duplicates": summary.duplicates,
+        "skipped": summary.skipped,
         "rejected": summary.rejected,
         "total": summary.total,
         "owner": str(summary.owner),
         "seconds": round(summary.seconds, 3),
         "rejects_path": None if summary.rejects_path is None else str(summary.rejects_path),
+        "is_resumed": summary.is_resumed,
     }
+
+
+@contextmanager
+def _stop_on_signals() -> Iterator[Callable[[], ExitCode | None]]:
+    """Give what says whether to stop: the first interrupt finishes what is under way, the second leaves at once."""
+    codes: list[ExitCode] = []
+
+    def stop(signum: int, _frame: FrameType | None) -> None:
+        if codes:
+            raise SystemExit(codes[0])
+        codes.append(_STOPS[signal.Signals(signum)])
+
+    try:
+        before = [signal.signal(number, stop) for number in _STOPS]
+    except ValueError:  # not the main thread: signals are the caller's business
+        yield lambda: None
+        return
+    try:
+        yield lambda: codes[0] if codes else None
+    finally:
+        for number, handler in zip(_STOPS, before, strict=True):
+            signal.signal(number, handler)
 
 
 @contextmanager

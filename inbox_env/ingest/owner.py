@@ -1,4 +1,7 @@
-"""Guesses whose mailbox it is from who sent what lies in the sent folders and who received the rest."""
+"""Guesses whose mailbox it is from who sent what lies in the sent folders and who received the rest.
+
+Knows nothing of files; what it counted can be kept and added up later.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,8 @@ import re
 from collections import Counter
 
 from inbox_env.emails import Address, Email
+
+OwnerCounts = tuple[dict[str, int], dict[str, int], dict[str, dict[str, int]]]
 
 _SENT = re.compile(r"\b_?sent|gesendet|envoy|enviad|inviat|verzonden|отправленн|送信", re.IGNORECASE)
 
@@ -27,6 +32,19 @@ class OwnerGuess:
         self._received.update({address.email for address in email.recipients})
         for address in email.recipients:
             self._name(address)
+
+    def counts(self) -> OwnerCounts:
+        """Return what was counted, as JSON can hold it."""
+        names = {address: dict(counter) for address, counter in self._names.items()}
+        return dict(self._sent), dict(self._received), names
+
+    def merge(self, counts: OwnerCounts) -> None:
+        """Add what another guess counted."""
+        sent, received, names = counts
+        self._sent.update(sent)
+        self._received.update(received)
+        for address, counter in names.items():
+            self._names.setdefault(address, Counter()).update(counter)
 
     def best(self) -> Address:
         """Return who received most of those who sent from here (an assistant may send more); empty if unknown.

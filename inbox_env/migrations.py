@@ -1,0 +1,100 @@
+"""Brings the schema of a mailbox file up to date, step by step, inside the caller's transaction.
+
+Knows nothing of mail but what the schema needs: the thread of each mail.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+from sqlite_utils import Database as SqliteUtils
+
+from inbox_env.database import (
+    CREATE_SOURCES,
+    CREATE_THREAD_INDEX,
+    INDEXES,
+    INSERT_SCHEMA,
+    MAX_EMAILS,
+    SCHEMA_VERSION,
+    SELECT_SCHEMA,
+    TABLES,
+)
+from inbox_env.errors import CorruptError, UsageError
+from inbox_env.threads import ThreadFinder
+
+UPDATE_SCHEMA = "UPDATE mailsleuth_schema SET version = ?"
+SELECT_INBOX_IDS = "SELECT id FROM inboxes"
+SELECT_LINKS = "SELECT message_id, envelope, subject, sender_email FROM mails WHERE id BETWEEN ? AND ? ORDER BY id"
+UPDATE_THREAD = "UPDATE mails SET thread = ? WHERE id = ?"
+
+OLDEST = 2
+
+
+def ensure_schema(connection: sqlite3.Connection, path: Path) -> bool:
+    """Make or migrate the schema; return whether the file was empty. Raises CorruptError for a foreign file.
+
+    The indexes of an empty file are left to `create_indexes`, which is faster once the rows are there.
+    """
+    database = SqliteUtils(connection, execute_plugins=False)
+    tables = database.table_names()
+    if not tables:
+        for statement in TABLES:
+            database.execute(statement)
+        database.execute(INSERT_SCHEMA, (SCHEMA_VERSION,))
+        return True
+    row = database.execute(SELECT_SCHEMA).fetchone() if "mailsleuth_schema" in tables else None
+    if row is None or not isinstance(row[0], int) or not OLDEST <= row[0] <= SCHEMA_VERSION:
+        next_step = "name another file, or a mailbox made by this version"
+        raise CorruptError(45, "not a mailbox of this version", where=str(path), next_step=next_step)
+    if row[0] < 3:
+        _to_version_3(database)
+        database.execute(UPDATE_SCHEMA, (3,))
+    return False
+
+
+def create_indexes(connection: sqlite3.Connection) -> None:
+    """Make the indexes of a new file."""
+    for statement in INDEXES:
+        connection.execute(statement)
+
+
+def migrate(path: Path) -> bool:
+    """Bring the file at `path` up to date in one transaction; return whether there was anything to do."""
+    if not path.is_file():
+        raise UsageError(30, "no such mailbox file", where=str(path), next_step="make one with `mailsleuth import`")
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        try:
+            before = connection.execute(SELECT_SCHEMA).fetchone()
+            if before == (SCHEMA_VERSION,):
+                return False
+            connection.execute("BEGIN IMMEDIATE")
+            ensure_schema(connection, path)
+            connection.execute("COMMIT")
+        except sqlite3.DatabaseError as error:
+            what = "not a mailsleuth mailbox, or damaged"
+            raise CorruptError(30, what, where=str(path), next_step="import the mail again") from error
+    return True
+
+
+def _to_version_3(database: SqliteUtils) -> None:
+    """Threads, revisions of inboxes, and where the mail came from."""
+    database.table("mails").add_column("thread", int)
+    database.table("inboxes").add_column("revision", int, not_null_default=0)
+    database.execute(CREATE_SOURCES)
+    for (inbox_id,) in database.execute(SELECT_INBOX_IDS).fetchall():
+        _find_threads(database, inbox_id * MAX_EMAILS)
+    database.execute(CREATE_THREAD_INDEX)
+
+
+def _find_threads(database: SqliteUtils, base: int) -> None:
+    finder = ThreadFinder()
+    for message_id, text, subject, sender in database.execute(SELECT_LINKS, (base + 1, base + MAX_EMAILS - 1)):
+        envelope = json.loads(text)
+        people = [sender, *(person["email"] for key in ("to", "cc", "bcc") for person in envelope.get(key, ()))]
+        references = (*envelope.get("aliases", ()), *envelope.get("references", ()))
+        finder.add(message_id, envelope.get("in_reply_to"), references, subject, people)
+    for number, place in enumerate(finder.threads(), 1):
+        database.execute(UPDATE_THREAD, (place + 1, base + number))
