@@ -44,7 +44,10 @@ CREATE_SOURCES = """CREATE TABLE sources (
 TABLES = (CREATE_SCHEMA, CREATE_INBOXES, CREATE_MAILS, CREATE_ALIASES, CREATE_SOURCES)
 INDEXES = (CREATE_MESSAGE_ID_INDEX, CREATE_DATE_INDEX, CREATE_THREAD_INDEX)
 
-_PROGRESS_OPCODES = 2000
+_PROGRESS_OPCODES = 10_000  # well under a tenth of a second
+_CACHED_STATEMENTS = 1024  # every inbox has its own: their tables differ
+_MMAP_BYTES = 1 << 40  # all of the file that SQLite will map: its pages are shared by all threads, and not copied
+DOCTOR = "run `mailsleuth doctor --mailbox` on this file"
 _ALLOWED = frozenset({sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ, sqlite3.SQLITE_FUNCTION})
 # FTS5 looks for changes before it reads, and SQLite checks a virtual table's declaration as if it were stored
 _ALLOWED_TO_FTS5 = frozenset({(sqlite3.SQLITE_PRAGMA, "data_version"), (sqlite3.SQLITE_UPDATE, "sqlite_master")})
@@ -82,7 +85,7 @@ class Database:
     def rows(self, sql: str, parameters: Sequence[Any] | Mapping[str, Any] = ()) -> list[tuple[Any, ...]]:
         """Return all rows of one statement; raises QueryTooSlow past the limit and CorruptError on damage."""
         connection = self._connection()
-        self._local.deadline = time.thread_time() + self.limit_seconds
+        self._local.deadline = None  # set on first need: asking for CPU time costs more than many a query
         try:
             return connection.execute(sql, parameters).fetchall()
         except sqlite3.OperationalError as error:
@@ -114,33 +117,43 @@ class Database:
         try:
             # close() may run on another thread than the one that opened
             connection = sqlite3.connect(
-                read_only_uri(self.path), uri=True, isolation_level=None, check_same_thread=False
+                read_only_uri(self.path),
+                uri=True,
+                isolation_level=None,
+                check_same_thread=False,
+                cached_statements=_CACHED_STATEMENTS,
             )
+            connection.execute(f"PRAGMA mmap_size = {_MMAP_BYTES}")
             connection.execute("PRAGMA query_only = ON")
-        except sqlite3.DatabaseError as error:
+        except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
             raise self._damaged(error) from error
         connection.set_progress_handler(self._is_too_slow, _PROGRESS_OPCODES)
         connection.set_authorizer(_authorize)
         return connection
 
     def _is_too_slow(self) -> bool:
-        return time.thread_time() > float(self._local.deadline)
+        now, deadline = time.thread_time(), self._local.deadline
+        if deadline is None:
+            self._local.deadline = now + self.limit_seconds
+            return False
+        return now > float(deadline)
 
     def _check_schema(self) -> None:
         try:
             version = self.rows(SELECT_SCHEMA)[0][0]
         except (CorruptError, IndexError) as error:
-            raise CorruptError(30, "not a mailsleuth mailbox, or damaged", where=str(self.path)) from error
+            what = "not a mailsleuth mailbox, or damaged"
+            raise CorruptError(30, what, where=str(self.path), next_step=DOCTOR) from error
         if isinstance(version, int) and 0 < version < SCHEMA_VERSION:
             next_step = f"bring it up to date once: mailsleuth doctor --mailbox {self.path}"
             raise UsageError(33, f"a mailbox of an older version (schema {version})", next_step=next_step)
         if version != SCHEMA_VERSION:
             what = f"mailbox schema {version}, this version reads {SCHEMA_VERSION}"
-            raise CorruptError(31, what, where=str(self.path), next_step="update mailsleuth or import the mail again")
+            raise CorruptError(31, what, where=str(self.path), next_step=f"update mailsleuth, or {DOCTOR}")
 
     def _damaged(self, error: Exception) -> CorruptError:
         what = f"the mailbox cannot be read: {error}"
-        return CorruptError(32, what, where=str(self.path), next_step="import the mail again")
+        return CorruptError(32, what, where=str(self.path), next_step=DOCTOR)
 
 
 def _roll_back(path: Path) -> None:

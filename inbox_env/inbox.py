@@ -40,6 +40,10 @@ class Inbox:
         """Return the mail with this number or Message-ID, or None when it is not visible by `as_of`."""
         return self._store.read(self.name, ref, as_of)
 
+    def thread(self, number: int, *, as_of: datetime | None) -> tuple[int, ...]:
+        """Return the numbers of the mails that belong together with this one, oldest first, as visible by `as_of`."""
+        return self._store.thread(self.name, number, as_of)
+
     def close(self) -> None:
         """Close the file for all threads."""
         self._store.close()

@@ -1,6 +1,8 @@
 """How search results and mails look to a policy: short, and easy to copy from.
 
-Mail text is hostile: whatever stands in a header stays on its line. Knows nothing of indexes or tool calls.
+Mail text is hostile: whatever stands in a header stays on its line. With a limit on a result's length, hits and
+headers are shortened, and hits and pages become fewer on a page, so that all is still reached page by page.
+Knows nothing of indexes or tool calls.
 """
 
 from __future__ import annotations
@@ -11,6 +13,11 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from inbox_env.emails import Address, Attachment, Email
 from inbox_env.search.base import SearchHit, SearchResult
+
+_HEAD_CHARS = 100  # room for what stands above the hits
+_MIN_HIT_CHARS = 60
+_PAGE_LINE_CHARS = 40
+_MAX_THREAD = 10
 
 
 class ResultStyle(BaseModel):
@@ -26,18 +33,50 @@ class ResultStyle(BaseModel):
     """Length of one page of a mail's body."""
     show_addresses: bool = True
     """Whether a mail shows addresses and the time of day, or only names and the day."""
+    show_thread: bool = False
+    """Whether a mail shows the numbers of the mails of its thread."""
+    result_chars: int | None = Field(default=None, ge=400)
+    """Most characters of one result, about four to a token; none: no limit."""
 
 
-def render_search(result: SearchResult, page: int, num_pages: int) -> str:
+def num_hits_shown(style: ResultStyle) -> int:
+    """Return how many hits one page holds: so many that each has a readable line within the limit."""
+    if style.result_chars is None:
+        return style.hits_per_page
+    return min(style.hits_per_page, (style.result_chars - _HEAD_CHARS) // _MIN_HIT_CHARS)
+
+
+def num_body_chars(head: str, style: ResultStyle) -> int:
+    """Return how much of a mail's body one page holds beside these headers."""
+    if style.result_chars is None:
+        return style.page_chars
+    return min(style.page_chars, style.result_chars - len(head) - _PAGE_LINE_CHARS)
+
+
+def render_search(result: SearchResult, page: int, num_pages: int, result_chars: int | None = None) -> str:
     """Return the hits of one page, one a line; when none matched, the matches of each keyword alone."""
     head = f"{result.num_matches} found" + (f", page {page} of {num_pages}" if num_pages > 1 else "")
-    counts = (f" {_line(keyword)}: {count}" for keyword, count in result.keyword_counts.items())
-    return "\n".join((head, *map(_render_hit, result.hits), *counts))
+    counts = (f" {one_line(keyword)}: {count}" for keyword, count in result.keyword_counts.items())
+    lines = [*map(_render_hit, result.hits), *counts]
+    if result_chars is not None and len(head) + sum(len(line) + 1 for line in lines) > result_chars:
+        head += ", lines shortened"
+        lines = _shortened(lines, result_chars - len(head))
+    return "\n".join((head, *lines))
 
 
-def render_email(email: Email, pages: Sequence[str], page: int, style: ResultStyle, owner: Address) -> str:
-    """Return headers and page `page` (from 1) of the body."""
-    text = f"{_headers(email, style, owner)}\n\n{pages[page - 1]}"
+def render_headers(email: Email, style: ResultStyle, owner: Address, thread: Sequence[int] = ()) -> str:
+    """Return what stands above a mail's body."""
+    lines = _headers(email, style, owner)
+    if len(thread) > 1:
+        lines.append(f"Thread: {', '.join(map(str, thread[:_MAX_THREAD]))}{', ...' * (len(thread) > _MAX_THREAD)}")
+    if style.result_chars is not None and sum(len(line) + 1 for line in lines) > style.result_chars // 2:
+        lines = _shortened(lines, style.result_chars // 2)
+    return "\n".join(lines)
+
+
+def render_page(head: str, pages: Sequence[str], page: int) -> str:
+    """Return headers and page `page` (from 1) of a mail."""
+    text = f"{head}\n\n{pages[page - 1]}"
     return text if len(pages) == 1 else f"{text}\n[page {page} of {len(pages)}]"
 
 
@@ -63,22 +102,33 @@ def _cut(text: str, page_chars: int) -> int:
 def _render_hit(hit: SearchHit) -> str:
     day = "undated" if hit.date is None else f"{hit.date:%Y-%m-%d}"
     snippet = f" | {hit.snippet}" if hit.snippet else ""
-    return f"{hit.number} {day} {_line(hit.sender)}: {_line(hit.subject)}{snippet}"
+    return f"{hit.number} {day} {one_line(hit.sender)}: {one_line(hit.subject)}{snippet}"
 
 
-def _headers(email: Email, style: ResultStyle, owner: Address) -> str:
+def _shortened(lines: Sequence[str], num_chars: int) -> list[str]:
+    """Return the lines cut so that all of them, with line breaks, have at most `num_chars`; short ones stay whole."""
+    kept = []
+    left = num_chars
+    for place, line in enumerate(lines):
+        room = left // (len(lines) - place) - 1
+        kept.append(line if len(line) <= room else line[: max(0, room - 3)] + "...")
+        left -= len(kept[-1]) + 1
+    return kept
+
+
+def _headers(email: Email, style: ResultStyle, owner: Address) -> list[str]:
     lines = [f"From: {_person(email.sender, style)}"]
     if [address.email for address in email.recipients] != [owner.email] or not owner.email:
         people = (("To", email.to), ("Cc", email.cc), ("Bcc", email.bcc))
         lines += [f"{name}: {', '.join(_person(a, style) for a in who)}" for name, who in people if who]
-    lines += [f"Date: {_date(email, style)}", f"Subject: {_line(email.subject)}"]
+    lines += [f"Date: {_date(email, style)}", f"Subject: {one_line(email.subject)}"]
     if email.attachments:
         lines.append("Attachments: " + ", ".join(map(_attachment, email.attachments)))
-    return "\n".join(lines)
+    return lines
 
 
 def _person(address: Address, style: ResultStyle) -> str:
-    return _line(str(address) if style.show_addresses else address.name or address.email)
+    return one_line(str(address) if style.show_addresses else address.name or address.email)
 
 
 def _date(email: Email, style: ResultStyle) -> str:
@@ -90,9 +140,9 @@ def _date(email: Email, style: ResultStyle) -> str:
 def _attachment(attachment: Attachment) -> str:
     for unit, size in (("MB", 1_000_000), ("kB", 1_000)):
         if attachment.size >= size:
-            return f"{_line(attachment.name)} ({attachment.size / size:.0f} {unit})"
-    return f"{_line(attachment.name)} ({attachment.size} B)"
+            return f"{one_line(attachment.name)} ({attachment.size / size:.0f} {unit})"
+    return f"{one_line(attachment.name)} ({attachment.size} B)"
 
 
-def _line(text: str) -> str:
+def one_line(text: str) -> str:
     return " ".join(text.split())

@@ -18,9 +18,19 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstr
 
 from inbox_env.actions import FinalAnswer, ToolCall, ToolResult
 from inbox_env.database import QueryTooSlow
+from inbox_env.emails import Email
 from inbox_env.inbox import Inbox
 from inbox_env.ingest.clean import split_quotes
-from inbox_env.rendering import ResultStyle, render_email, render_search, split_body
+from inbox_env.rendering import (
+    ResultStyle,
+    num_body_chars,
+    num_hits_shown,
+    one_line,
+    render_headers,
+    render_page,
+    render_search,
+    split_body,
+)
 from inbox_env.search.base import MAX_KEYWORD_CHARS, MAX_KEYWORDS, Match, Order, SearchQuery
 from inbox_env.store import StoredEmail
 
@@ -77,7 +87,7 @@ class Toolbox:
                 raise ArgumentError("tool", "one of " + ", ".join(_tools()))
             return tool(self, **_checked(tool, call.arguments))
         except ArgumentError as error:
-            return ToolResult(call.name, str(error), is_error=True)
+            return ToolResult(call.name, str(error)[: self.style.result_chars], is_error=True)
         except QueryTooSlow:
             return ToolResult(call.name, "error: keywords: too broad, use rarer words", is_error=True)
 
@@ -112,13 +122,12 @@ def search_emails(
     if not keywords and all(bound is None for bound in (from_addr, to_addr, sent_after, sent_before)):
         raise ArgumentError("keywords", _expected(search_emails, "keywords"))
     query = SearchQuery(tuple(keywords), from_addr, to_addr, sent_after, sent_before, order, page, box.match)
-    style = box.style
-    limit, chars = style.hits_per_page, style.snippet_chars
-    result = box.inbox.search(query, as_of=box.as_of, limit=limit, snippet_chars=chars)
+    limit = num_hits_shown(box.style)
+    result = box.inbox.search(query, as_of=box.as_of, limit=limit, snippet_chars=box.style.snippet_chars)
     num_pages = max(1, -(-result.num_matches // limit))
     if page > num_pages:
         raise ArgumentError("page", f"a page number from 1 to {num_pages}")
-    content = render_search(result, page, num_pages)
+    content = render_search(result, page, num_pages, box.style.result_chars)
     return ToolResult("search_emails", content, listed=tuple(hit.message_id for hit in result.hits))
 
 
@@ -131,12 +140,20 @@ def read_email(box: Toolbox, /, id: EmailId, page: Page = 1) -> ToolResult:
     stored = box.find(id)
     if stored is None:
         raise ArgumentError("id", _NO_SUCH_EMAIL)
-    text, quoted = split_quotes(stored.email.body)
-    pages = split_body(text, box.style.page_chars) + (split_body(quoted, box.style.page_chars) if quoted else [])
+    thread = box.inbox.thread(stored.number, as_of=box.as_of) if box.style.show_thread else ()
+    head = render_headers(stored.email, box.style, box.inbox.owner, thread)
+    pages = _pages(stored.email, num_body_chars(head, box.style))
     if page > len(pages):
         raise ArgumentError("page", f"a page number from 1 to {len(pages)}")
-    content = render_email(stored.email, pages, page, box.style, box.inbox.owner)
+    content = render_page(head, pages, page)
     return ToolResult("read_email", content, opened=(stored.email.message_id,))
+
+
+def _pages(email: Email, page_chars: int) -> list[str]:
+    """Return the pages of a mail: its own text, what can be read of its attachments, then the folded quotes."""
+    text, quoted = split_quotes(email.body)
+    parts = [text, *(f"[attachment {one_line(item.name)}]\n{item.text}" for item in email.attachments if item.text)]
+    return [page for part in (*parts, *([quoted] if quoted else [])) for page in split_body(part, page_chars)]
 
 
 def return_final_answer(box: Toolbox, /, answer: Answer | None, sources: Sources) -> FinalAnswer:

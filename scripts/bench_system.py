@@ -12,6 +12,7 @@ from scripts.cli import command_parser
 
 PARTS = {
     "import": "scripts.bench_import",
+    "search": "scripts.bench_search",
     "sampler": "scripts.bench_sampler",
     "trainer": "scripts.bench_trainer",
 }

@@ -69,6 +69,7 @@ EXTRA_OF_PACKAGE = {
     "litellm": "judge",
     "wandb": "track",
     "tensorboard": "track",
+    "tantivy": "bench",
 }
 
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.ENOMEM, errno.EMFILE, errno.ENFILE}

@@ -130,6 +130,10 @@ class EnvConfig(Section):
     """Characters of a mail's body on one page."""
     show_addresses: bool = False
     """Show e-mail addresses beside names."""
+    show_thread: bool = False
+    """Show the numbers of the mails of a mail's thread."""
+    result_chars: int | None = Field(default=None, ge=400)
+    """Most characters of one tool result, about four to a token; without it there is no limit."""
     episode_seconds: float = Field(default=60.0, gt=0)
     """Deadline of one episode."""
 
@@ -140,6 +144,8 @@ class EnvConfig(Section):
             snippet_chars=self.snippet_chars,
             page_chars=self.page_chars,
             show_addresses=self.show_addresses,
+            show_thread=self.show_thread,
+            result_chars=self.result_chars,
         )
         return EnvLimits(max_turns=self.max_turns, max_invalid_calls=self.max_invalid_calls, style=style)
 

@@ -1,7 +1,9 @@
 """How text becomes words: one folding for every index, so that all backends match the same mails.
 
-Case, accents and width are folded; a word is a run of letters and digits; each Han or kana character is a
-word of its own. Private-use characters never survive: the indexes keep them for their own marks.
+Case, accents and width are folded ("Straße" and "STRASSE", "ﬁne" and "fine", full-width and plain letters are the
+same; so are I and İ, but the Turkish dotless ı is a letter of its own). A word is a run of letters and digits; each
+Han or kana character is a word of its own. Private-use characters never survive: the indexes keep them for their
+own marks.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ _PRIVATE = re.compile("[\x00\ue000-\uf8ff\U000f0000-\U0010ffff\ud800-\udfff]")
 _ACCENTS = re.compile("[\u0300-\u036f]+")
 _CJK = re.compile("([\u3005-\u3007\u3041-\u30ff\u3400-\u9fff\U00020000-\U0003ffff])")
 _WORD = re.compile(r"[^\W_]+")
+_NO_WORD = re.compile(r"[\W_]+")
 
 
 def fold(text: str) -> str:
@@ -33,18 +36,34 @@ def words(text: str) -> list[str]:
     return _WORD.findall(fold(text))
 
 
+def is_cjk(character: str) -> bool:
+    """Return whether a character is a word of its own."""
+    return not character.isascii() and _CJK.match(character) is not None
+
+
 def indexed_fields(email: Email) -> tuple[str, str, str]:
-    """Return what is indexed of an email: subject, people (names, addresses and their marks) and body."""
-    people = fold(" ".join(f"{person.name} {person.email}" for person in (email.sender, *email.recipients)))
+    """Return what is indexed of an email: subject, people (names, addresses and their marks) and body.
+
+    The text of attachments counts as the body's. What is not ASCII is left as words and spaces only, so that no
+    tokeniser needs to know which characters are letters.
+    """
+    people = _spaced(" ".join(f"{person.name} {person.email}" for person in (email.sender, *email.recipients)))
     marks = _marks(FROM_MARK, email.sender)
     for person in email.recipients:
         marks += _marks(TO_MARK, person)
-    return fold(email.subject), " ".join((people, *marks)), fold(email.body)
+    attached = [attachment.text for attachment in email.attachments if attachment.text]
+    body = "\n\n".join((email.body, *attached)) if attached else email.body
+    return _spaced(email.subject), " ".join((people, *marks)), _spaced(body)
 
 
 def person_marks(mark: str, who: str) -> list[str]:
     """Return the tokens that find a person in a row: one for a whole address, else one for each word of a name."""
     return [_address_mark(mark, who)] if "@" in who.strip("@ ") else _name_marks(mark, who)
+
+
+def _spaced(text: str) -> str:
+    folded = fold(text)
+    return folded if folded.isascii() else _NO_WORD.sub(" ", folded)
 
 
 def _marks(mark: str, address: Address) -> list[str]:

@@ -5,21 +5,27 @@ Knows nothing of full-text indexes.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Sequence
 from datetime import UTC, date, datetime, time
+from functools import lru_cache
 from hashlib import sha256
+from typing import Any
 
-from inbox_env.database import MAX_EMAILS, Database, from_microseconds, to_microseconds
+from inbox_env.database import DOCTOR, MAX_EMAILS, Database, from_microseconds, to_microseconds
 from inbox_env.errors import CorruptError
 from inbox_env.search.base import SearchHit
-from inbox_env.search.snippet import make_snippet
+from inbox_env.search.snippet import cut_snippet, find_keyword
 
 SELECT_SIZE = "SELECT num_emails, num_undated FROM inboxes WHERE id = ?"
 FIRST_SINCE = "SELECT id FROM mails WHERE inbox_id = ? AND sent_us >= ? ORDER BY sent_us, id LIMIT 1"
 LAST_UNTIL = "SELECT id FROM mails WHERE inbox_id = ? AND sent_us <= ? ORDER BY sent_us DESC, id DESC LIMIT 1"
 SELECT_MESSAGE_IDS = "SELECT message_id FROM mails WHERE inbox_id = ? ORDER BY message_id"
-SELECT_HITS = """SELECT id, message_id, sent_us, sender_name, sender_email, subject, body
-    FROM mails WHERE id IN ({marks})"""
+HIT_COLUMNS = "mails.message_id, mails.sent_us, mails.sender_name, mails.sender_email, mails.subject, mails.body"
+BARE_HIT_COLUMNS = HIT_COLUMNS.replace("mails.body", "''")
+SELECT_HITS = "SELECT id, {columns} FROM mails WHERE id IN ({marks})"
+SELECT_ATTACHED = """SELECT id, envelope FROM mails WHERE id IN ({marks}) AND instr(envelope, '"text":')"""
+_CACHED_DATES = 512
 
 
 class MailTable:
@@ -29,6 +35,9 @@ class MailTable:
         self._database = database
         self._inbox_id = inbox_id
         self.num_emails, self._num_undated = database.rows(SELECT_SIZE, (inbox_id,))[0]
+        self._number = lru_cache(_CACHED_DATES)(
+            self._find_number
+        )  # an episode's as-of date is asked for again and again
 
     def visible_range(self, after: date | None, before: date | None, as_of: datetime | None) -> tuple[int, int]:
         """Return the first and last number that may be seen, both inclusive; first > last when there is none.
@@ -45,21 +54,37 @@ class MailTable:
             last = self._number(LAST_UNTIL, min(ends), 0)
         return first, last
 
-    def hits(self, numbers: Sequence[int], keywords: Sequence[str], snippet_chars: int) -> tuple[SearchHit, ...]:
-        """Return the hits of these numbers, in their order."""
-        base = self._inbox_id * MAX_EMAILS
-        statement = SELECT_HITS.format(marks=", ".join("?" * len(numbers)))
-        found = {row[0] - base: row[1:] for row in self._database.rows(statement, [base + n for n in numbers])}
-        if len(found) != len(numbers):
-            next_step = "import the mail again"
-            raise CorruptError(33, "index and mails disagree", where=str(self._database.path), next_step=next_step)
-        return tuple(_hit(number, found[number], keywords, snippet_chars) for number in numbers)
+    def rows(self, numbers: Sequence[int], has_bodies: bool) -> list[tuple[Any, ...]]:
+        """Return number and `HIT_COLUMNS` (without `has_bodies`, "" for the body) of these mails, in their order."""
+        columns = HIT_COLUMNS if has_bodies else BARE_HIT_COLUMNS
+        found = self._by_number(SELECT_HITS, numbers, columns)
+        return [found.get(number, (number, None)) for number in numbers]
+
+    def hits(
+        self, rows: Sequence[tuple[Any, ...]], keywords: Sequence[str], snippet_chars: int
+    ) -> tuple[SearchHit, ...]:
+        """Return the hits of rows of number and `HIT_COLUMNS`; raises CorruptError when a mail is missing."""
+        if any(row[1] is None for row in rows):
+            raise CorruptError(33, "index and mails disagree", where=str(self._database.path), next_step=DOCTOR)
+        if not snippet_chars:
+            return tuple(_hit(row, "") for row in rows)
+        texts = {row[0]: (row[6], find_keyword(row[6], keywords)) for row in rows}
+        missed = [number for number, (_, place) in texts.items() if place < 0] if keywords else []
+        for number, envelope in self._by_number(SELECT_ATTACHED, missed).values() if missed else ():
+            texts[number] = _attached_text(envelope, keywords) or texts[number]
+        return tuple(_hit(row, cut_snippet(*texts[row[0]], snippet_chars)) for row in rows)
 
     def fingerprint(self) -> str:
         """Return a hash of which mails these are."""
         return fingerprint(row[0] for row in self._database.rows(SELECT_MESSAGE_IDS, (self._inbox_id,)))
 
-    def _number(self, statement: str, moment: datetime, otherwise: int) -> int:
+    def _by_number(self, statement: str, numbers: Sequence[int], columns: str = "") -> dict[int, tuple[Any, ...]]:
+        base = self._inbox_id * MAX_EMAILS
+        ids = [base + number for number in numbers]
+        statement = statement.format(columns=columns, marks=", ".join("?" * len(ids)))
+        return {row[0] - base: (row[0] - base, *row[1:]) for row in self._database.rows(statement, ids)}
+
+    def _find_number(self, statement: str, moment: datetime, otherwise: int) -> int:
         rows = self._database.rows(statement, (self._inbox_id, to_microseconds(moment)))
         return rows[0][0] - self._inbox_id * MAX_EMAILS if rows else otherwise
 
@@ -76,12 +101,16 @@ def _end(day: date | None) -> datetime | None:
     return None if day is None else datetime.combine(day, time.max, UTC)
 
 
-def _hit(
-    number: int,
-    row: tuple[str, int | None, str, str, str, str],
-    keywords: Sequence[str],
-    snippet_chars: int,
-) -> SearchHit:
-    message_id, sent_us, name, address, subject, body = row
-    snippet = make_snippet(body, keywords, snippet_chars)
+def _hit(row: tuple[Any, ...], snippet: str) -> SearchHit:
+    number, message_id, sent_us, name, address, subject, _ = row
     return SearchHit(number, message_id, from_microseconds(sent_us), name or address, subject, snippet)
+
+
+def _attached_text(envelope: str, keywords: Sequence[str]) -> tuple[str, int] | None:
+    """Return the first attachment's text that holds a keyword, and where."""
+    for attachment in json.loads(envelope).get("attachments", ()):
+        text = attachment.get("text", "")
+        place = find_keyword(text, keywords)
+        if place >= 0:
+            return text, place
+    return None

@@ -1,30 +1,55 @@
-"""Snippet: the stretch of a body that shows why a mail was found. Knows nothing of indexes."""
+"""Snippet: the stretch of a body that shows why a mail was found. Knows nothing of indexes.
+
+A keyword is looked for as it is written, then in its words, then folded as the indexes fold it.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import re
+from collections.abc import Iterable, Sequence
+
+from inbox_env.search.folding import is_cjk, words
 
 _LEAD = 4  # a quarter of the snippet stands before the keyword
+_SPARE = 16
+_FOLDED_CHARS = 20_000  # of a body that are searched folded, which is slow
+_PIECE = re.compile(r"[^\W_]+")
 
 
-def make_snippet(body: str, keywords: Iterable[str], num_chars: int) -> str:
+def make_snippet(body: str, keywords: Sequence[str], num_chars: int) -> str:
     """Return at most `num_chars` of `body` around the first keyword found, else its beginning; whitespace collapsed."""
+    return cut_snippet(body, find_keyword(body, keywords), num_chars) if num_chars > 0 else ""
+
+
+def find_keyword(body: str, keywords: Iterable[str]) -> int:
+    """Return where the first keyword that stands in `body` stands there, or -1."""
+    lowered = body.lower()
+    wanted = [keyword.lower() for keyword in keywords]
+    for keyword in wanted:
+        place = _find(lowered, keyword)
+        if place >= 0:
+            return place
+    for keyword in wanted:  # a phrase may be broken across lines
+        for word in keyword.split():
+            place = _find(lowered, word)
+            if place >= 0:
+                return place
+    return -1 if body.isascii() and "".join(wanted).isascii() else _find_folded(body, wanted)
+
+
+def cut_snippet(body: str, place: int, num_chars: int) -> str:
+    """Return at most `num_chars` of `body` around `place` (-1: its beginning); whitespace collapsed."""
     if num_chars <= 0:
         return ""
-    lowered = body.lower()
-    found = (_find(lowered, text) for text in _candidates(keywords))
-    position = next((place for place in found if place >= 0), 0)
-    start = _word_start(body, max(0, position - num_chars // _LEAD), position)
-    text = " ".join(body[start : start + 2 * num_chars].split())
-    return text if len(text) <= num_chars else _cut(text, num_chars)
-
-
-def _candidates(keywords: Iterable[str]) -> Iterator[str]:
-    """Yield all keywords whole, then their words: a phrase may be broken across lines."""
-    lowered = [keyword.lower() for keyword in keywords]
-    yield from lowered
-    for keyword in lowered:
-        yield from keyword.split()
+    start = place - num_chars // _LEAD
+    start = _word_start(body, start, place) if start > 0 else 0
+    text = " ".join(body[start : start + num_chars + _SPARE].split())
+    if len(text) <= num_chars < len(body) - start - _SPARE:  # much whitespace
+        text = " ".join(body[start : start + 2 * num_chars].split())
+    if len(text) <= num_chars:
+        return text
+    end = text.rfind(" ", num_chars // 2, num_chars + 1)
+    return text[: end if end > 0 else num_chars]
 
 
 def _find(text: str, keyword: str) -> int:
@@ -32,19 +57,30 @@ def _find(text: str, keyword: str) -> int:
     place = text.find(keyword)
     while place >= 0:
         end = place + len(keyword)
-        if not (text[place - 1 : place].isalnum() or text[end : end + 1].isalnum()):
+        before, after = text[place - 1 : place], text[end : end + 1]
+        if not (before.isalnum() or after.isalnum()) or _is_apart(before, keyword, after):
             return place
         place = text.find(keyword, place + 1)
     return -1
 
 
+def _is_apart(before: str, keyword: str, after: str) -> bool:
+    """Return whether a keyword between two characters is words of its own, as in a script without spaces."""
+    is_joined = before.isalnum() and keyword[:1].isalnum() and not (is_cjk(before) or is_cjk(keyword[:1]))
+    return not is_joined and not (
+        after.isalnum() and keyword[-1:].isalnum() and not (is_cjk(after) or is_cjk(keyword[-1:]))
+    )
+
+
+def _find_folded(body: str, keywords: Iterable[str]) -> int:
+    wanted = {word for keyword in keywords for word in words(keyword)[:1]}
+    for piece in _PIECE.finditer(body, 0, _FOLDED_CHARS):
+        folded = words(piece.group())
+        if not wanted.isdisjoint(folded):
+            return piece.start()
+    return -1
+
+
 def _word_start(body: str, start: int, limit: int) -> int:
-    if start == 0:
-        return 0
     spaces = [place for place in (body.find(" ", start, limit), body.find("\n", start, limit)) if place >= 0]
     return min(spaces) + 1 if spaces else start
-
-
-def _cut(text: str, num_chars: int) -> str:
-    end = text.rfind(" ", num_chars // 2, num_chars + 1)
-    return text[: end if end > 0 else num_chars]

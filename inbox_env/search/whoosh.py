@@ -59,8 +59,8 @@ class WhooshIndex:
             counts = {keyword: len(self._ranked(one, first, last, deadline)) for keyword, one in alone.items()}
             return SearchResult((), 0, counts if len(counts) > 1 else {})
         skip = (query.page - 1) * limit
-        page = self._mails.hits(numbers[skip : skip + limit], query.keywords, snippet_chars)
-        return SearchResult(page, len(numbers))
+        rows = self._mails.rows(numbers[skip : skip + limit], bool(snippet_chars))
+        return SearchResult(self._mails.hits(rows, query.keywords, snippet_chars), len(numbers))
 
     def _ranked(self, query: SearchQuery, first: int, last: int, deadline: float) -> list[int]:
         """Return the numbers of all matches, best or newest first."""
