@@ -91,19 +91,19 @@ class Plan:
 
 
 def build(plan: Plan) -> int:
-    """Build the inbox and return its number of mails; the file is as it was when anything goes wrong."""
+    """Build the inbox and return its number of mails; the file is as it was when anything goes wrong.
+
+    Raises CorruptError, and sqlite3.DatabaseError as `write_error` explains it.
+    """
     is_new = not plan.path.exists()
     target = plan.folder / "mailbox.db" if is_new else plan.path
     target.with_name("mailbox.db").unlink(missing_ok=True)
-    try:
-        with closing(sqlite3.connect(target, isolation_level=None)) as connection:
-            if is_new:
-                connection.execute("PRAGMA main.journal_mode = OFF")
-                connection.execute("PRAGMA main.synchronous = OFF")
-            connection.execute("PRAGMA main.cache_size = -32768")
-            num_emails = _build(connection, plan)
-    except sqlite3.DatabaseError as error:
-        raise write_error(error, plan.path) from error
+    with closing(sqlite3.connect(target, isolation_level=None)) as connection:
+        if is_new:
+            connection.execute("PRAGMA main.journal_mode = OFF")
+            connection.execute("PRAGMA main.synchronous = OFF")
+        connection.execute("PRAGMA main.cache_size = -32768")
+        num_emails = _build(connection, plan)
     if is_new:
         _put_in_place(target, plan.path)
     return num_emails

@@ -128,10 +128,10 @@ class _Import:
             keep = False
             try:
                 return self._run(staging)
-            except (OSError, sqlite3.OperationalError) as error:
+            except (OSError, sqlite3.DatabaseError) as error:
                 keep = not dry
                 self._check_stopped(staging)
-                raise self._no_room(error, staging.folder) or error from error
+                raise self._failure(error, staging.folder) or error from error
             except (StoppedError, ResourceError, KeyboardInterrupt, SystemExit):
                 keep = not dry
                 raise
@@ -144,9 +144,9 @@ class _Import:
     def _open_staging(self, folder: Path) -> Staging:
         try:
             return Staging(folder, self._job())
-        except (OSError, sqlite3.OperationalError) as error:
+        except (OSError, sqlite3.DatabaseError) as error:
             shutil.rmtree(folder, ignore_errors=True)
-            raise self._no_room(error, folder) or error from error
+            raise self._failure(error, folder) or error from error
 
     def _run(self, staging: Staging) -> ImportSummary:
         states = read_all(self._read_plan(), staging)
@@ -175,11 +175,7 @@ class _Import:
         )
         is_big = self._num_workers() > 1
         plan = (self.mailbox, self.inbox, staging.folder, owner, self.options.index, records, is_big, self._is_stopped)
-        try:
-            build(Plan(*plan))
-        except ResourceError:
-            self._check_stopped(staging)
-            raise
+        build(Plan(*plan))
 
     def _summary(
         self, staging: Staging, merged: Merged, owner: Address, skipped: Counter[str], rejects_path: Path | None
@@ -259,17 +255,19 @@ class _Import:
             kept = f"{len(staging.done):,} batches are kept in {staging.folder.name}"
             raise StoppedError(code, "stopped", where=kept, next_step="the same command goes on from there")
 
-    def _no_room(self, error: OSError | sqlite3.OperationalError, folder: Path) -> MailsleuthError | None:
-        """SQLite's errors here come from writing files; of the system's, only lack of room is meant."""
-        if isinstance(error, sqlite3.OperationalError):
-            error = OSError(errno.ENOSPC, str(error)) if "full" in str(error) else error
-        if isinstance(error, sqlite3.OperationalError) and "disk I/O" not in str(error):
-            return write_error(error, self.mailbox)
-        if isinstance(error, OSError) and error.errno not in _NO_ROOM:
+    def _failure(self, error: OSError | sqlite3.DatabaseError, folder: Path) -> MailsleuthError | None:
+        """Return what the user can mend; None for an error of the system that is not about room."""
+        known: MailsleuthError = ResourceError(60, f"the import cannot be written: {error}", where=str(self.mailbox))
+        if isinstance(error, sqlite3.DatabaseError):
+            known = write_error(error, self.mailbox)
+        elif error.errno not in _NO_ROOM:
             return None
-        kept = f", with what was read kept in {folder.name}" if folder.exists() else ""
-        next_step = f"make room and import again: the mailbox is as it was{kept}"
-        return ResourceError(60, f"the import cannot be written: {error}", where=str(self.mailbox), next_step=next_step)
+        if not isinstance(known, ResourceError):
+            return known
+        kept = f", what was read is kept in {folder.name}" if folder.exists() else ""
+        do = "close what else writes to it" if "locked" in known.what else "make room"
+        next_step = f"{do} and import again: the mailbox is as it was{kept}"
+        return ResourceError(60, known.what, where=self.mailbox.name, next_step=next_step)
 
 
 def _check_target(mailbox: Path) -> None:
