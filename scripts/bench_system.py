@@ -12,6 +12,7 @@ from scripts.cli import command_parser
 
 PARTS = {
     "search": "scripts.bench_search",
+    "read": "scripts.bench_read",
     "sampler": "scripts.bench_sampler",
     "trainer": "scripts.bench_trainer",
 }
