@@ -8,7 +8,6 @@ command line.
 from __future__ import annotations
 
 import errno
-import importlib
 import json
 import os
 import shutil
@@ -27,7 +26,7 @@ from inbox_env.database import MAX_EMAILS
 from inbox_env.email_rows import MAIL_COLUMNS
 from inbox_env.emails import Address
 from inbox_env.errors import ExitCode, MailsleuthError, ResourceError, StoppedError, UsageError
-from inbox_env.ingest.files import printable
+from inbox_env.ingest.documents import check_document_readers
 from inbox_env.ingest.records import MAX_MESSAGE_BYTES
 from inbox_env.ingest.sources import Source, find_source
 from inbox_env.lock import mailbox_lock
@@ -98,10 +97,10 @@ def import_mail(
     started = time.perf_counter()
     if not inbox.strip():
         raise UsageError(60, "an inbox needs a name", next_step="give one with --inbox")
-    found = [_find(source) for source in sources]
+    found = [find_source(source) for source in sources]
     _check_target(mailbox)
     if chosen.attachment_text:
-        _check_document_readers()
+        check_document_readers()
     lock: AbstractContextManager[object] = nullcontext() if chosen.is_dry_run else mailbox_lock(mailbox)
     with lock:
         return _Import(mailbox, inbox, chosen, found, started).run()
@@ -114,7 +113,7 @@ class _Import:
         self, mailbox: Path, inbox: str, options: ImportOptions, sources: Sequence[Source], started: float
     ) -> None:
         self.mailbox, self.inbox, self.options, self.sources, self.started = mailbox, inbox, options, sources, started
-        self.places = [printable(source.path) for source in sources]
+        self.places = [source.name for source in sources]
         self.info: InboxInfo | None = None
         self.revision = 0
         self.states: list[str | None] = [None for _ in sources]
@@ -271,20 +270,6 @@ class _Import:
         kept = f", with what was read kept in {folder.name}" if folder.exists() else ""
         next_step = f"make room and import again: the mailbox is as it was{kept}"
         return ResourceError(60, f"the import cannot be written: {error}", where=str(self.mailbox), next_step=next_step)
-
-
-def _find(source: Path | str) -> Source:
-    """Return the source; an address such as imaps://... stays text, everything else is a path."""
-    find: Callable[[Any], Source] = find_source
-    return find(source if isinstance(source, str) and "://" in source else Path(source))
-
-
-def _check_document_readers() -> None:
-    try:
-        documents = importlib.import_module("inbox_env.ingest.documents")
-    except ModuleNotFoundError as error:
-        raise UsageError(66, "this version reads no attachments") from error
-    documents.check_document_readers()
 
 
 def _check_target(mailbox: Path) -> None:

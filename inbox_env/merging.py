@@ -48,7 +48,7 @@ SUFFIX_TWINS = """UPDATE kept SET message_id = kept.message_id || '#' || twin.pl
 CREATE_RANKS = """CREATE TABLE ranks (
     rank INTEGER PRIMARY KEY, seq INTEGER NOT NULL, file INTEGER NOT NULL, thread INTEGER)"""
 INSERT_RANKS = "INSERT INTO ranks (seq, file) SELECT seq, file FROM kept ORDER BY sent_us, message_id"
-SELECT_LINKS = """SELECT kept.message_id, kept.aliases, head.links, {subject} FROM ranks
+SELECT_LINKS = """SELECT kept.message_id, kept.aliases, kept.sent_us, head.links, {subject} FROM ranks
     JOIN kept ON kept.seq = ranks.seq JOIN heads AS head ON head.seq = ranks.seq {joins} ORDER BY rank"""
 UPDATE_THREAD = "UPDATE ranks SET thread = ? WHERE rank = ?"
 COUNT_KEPT = "SELECT count(*), coalesce(sum(seq >= ?), 0) FROM kept"
@@ -154,15 +154,15 @@ def _rank(connection: sqlite3.Connection, num_files: int) -> None:
     connection.execute(CREATE_RANKS)
     connection.execute(INSERT_RANKS)
     finder = ThreadFinder()
-    for message_id, aliases, links, subject in _links(connection, num_files):
+    for message_id, aliases, sent_us, links, subject in _links(connection, num_files):
         replied, references, people = json.loads(links)
         also = json.loads(aliases) if aliases != "[]" else ()
-        finder.add(message_id, replied, (*also, *references), subject, people)
+        finder.add(message_id, replied, references, subject, people, sent_us, also)
     threads = ((place + 1, rank) for rank, place in enumerate(finder.threads(), 1))
     connection.executemany(UPDATE_THREAD, threads)
 
 
-def _links(connection: sqlite3.Connection, num_files: int) -> Iterator[tuple[str, str, str, str]]:
+def _links(connection: sqlite3.Connection, num_files: int) -> Iterator[tuple[str, str, int | None, str, str]]:
     joins, subject = text_joins(num_files), text_choice(num_files, "subject")
     return connection.execute(SELECT_LINKS.format(joins=joins, subject=subject))
 

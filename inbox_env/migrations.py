@@ -27,7 +27,9 @@ from inbox_env.threads import ThreadFinder
 
 UPDATE_SCHEMA = "UPDATE mailsleuth_schema SET version = ?"
 SELECT_INBOX_IDS = "SELECT id FROM inboxes"
-SELECT_LINKS = "SELECT message_id, envelope, subject, sender_email FROM mails WHERE id BETWEEN ? AND ? ORDER BY id"
+SELECT_LINKS = (
+    "SELECT message_id, envelope, subject, sender_email, sent_us FROM mails WHERE id BETWEEN ? AND ? ORDER BY id"
+)
 UPDATE_THREAD = "UPDATE mails SET thread = ? WHERE id = ?"
 
 OLDEST = 2
@@ -91,10 +93,10 @@ def _to_version_3(database: SqliteUtils) -> None:
 
 def _find_threads(database: SqliteUtils, base: int) -> None:
     finder = ThreadFinder()
-    for message_id, text, subject, sender in database.execute(SELECT_LINKS, (base + 1, base + MAX_EMAILS - 1)):
+    for message_id, text, subject, sender, sent_us in database.execute(SELECT_LINKS, (base + 1, base + MAX_EMAILS - 1)):
         envelope = json.loads(text)
         people = [sender, *(person["email"] for key in ("to", "cc", "bcc") for person in envelope.get(key, ()))]
-        references = (*envelope.get("aliases", ()), *envelope.get("references", ()))
-        finder.add(message_id, envelope.get("in_reply_to"), references, subject, people)
+        ids = (message_id, envelope.get("in_reply_to"), envelope.get("references", ()))
+        finder.add(*ids, subject, people, sent_us, envelope.get("aliases", ()))
     for number, place in enumerate(finder.threads(), 1):
         database.execute(UPDATE_THREAD, (place + 1, base + number))

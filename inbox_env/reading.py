@@ -6,12 +6,12 @@ Knows nothing of how mails are merged and written.
 
 from __future__ import annotations
 
-import importlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from inbox_env.ingest.imap_place import ImapState
 from inbox_env.ingest.records import RawMail, Reject, Skipped
 from inbox_env.ingest.sources import Source, read_source
 from inbox_env.staged_rows import ReadOptions, StoredRow, Work
@@ -86,7 +86,7 @@ class _Cutter:
         self._number = self._seq = 0
         self._done_bytes = self._reported = 0
         self._all_bytes = sum(source.num_bytes for source in plan.sources)
-        if any(_is_imap(source) for source in plan.sources):
+        if any(source.kind == "imap" for source in plan.sources):
             staging.keep_first_batches()  # a server is asked only for what comes after
 
     def batches(self) -> Iterator[Batch]:
@@ -100,18 +100,16 @@ class _Cutter:
             self._plan.progress(self._all_bytes, self._all_bytes)
 
     def _source(self, place: int, source: Source) -> Iterator[Batch]:
-        if not _is_imap(source):
+        if source.kind != "imap":
             yield from self._cut(read_source(source, include_spam=self._plan.include_spam), place, lambda: None)
             return
         kept = self._staging.state_of(place)
         text = self._plan.imap_states[place] if kept is None else kept[1]
         if kept is not None:
             self._number, self._seq = max(self._staging.done) + 1, kept[0]
-        state = _imap_state(text)
-        reader: Any = read_source
-        yield from self._cut(
-            reader(source, include_spam=self._plan.include_spam, imap_state=state), place, state.model_dump_json
-        )
+        state = ImapState() if text is None else ImapState.model_validate_json(text)
+        items = read_source(source, include_spam=self._plan.include_spam, imap_state=state)
+        yield from self._cut(items, place, state.model_dump_json)
         self.states[place] = state.model_dump_json()
 
     def _cut(self, items: Iterator[Any], source: int, state: Callable[[], str | None]) -> Iterator[Batch]:
@@ -164,12 +162,3 @@ class _Pile:
 
     def is_full(self) -> bool:
         return self.num_items >= BATCH_MAILS or self._num_bytes >= BATCH_BYTES
-
-
-def _is_imap(source: Source) -> bool:
-    return str(source.kind) == "imap"
-
-
-def _imap_state(text: str | None) -> Any:
-    state = importlib.import_module("inbox_env.ingest.imap").ImapState
-    return state() if text is None else state.model_validate_json(text)

@@ -6,7 +6,7 @@ Each reading process writes a file of its own. Knows nothing of where mails come
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -67,7 +67,7 @@ class RowFile:
 
     def __init__(self, path: Path, options: ReadOptions) -> None:
         self._connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-        self._parse = _parser(options)
+        self._parse = partial(parse_email, attachment_text=options.attachment_text)
         self._max_bytes = options.max_message_bytes
         for statement in (*_FAST, CREATE_HEADS, CREATE_TEXTS):
             self._connection.execute(statement)
@@ -127,11 +127,6 @@ class RowFile:
             return email
         folders = tuple(dict.fromkeys((*email.folders, *item.labels)))
         return replace(email, folders=folders, defects=(*defects, *email.defects))
-
-
-def _parser(options: ReadOptions) -> Callable[..., Email]:
-    extra: dict[str, Any] = {"attachment_text": True} if options.attachment_text else {}
-    return partial(parse_email, **extra)
 
 
 def _rows(seq: int, batch: int, key: bytes, email: Email) -> tuple[tuple[Any, ...], tuple[Any, ...]]:

@@ -11,6 +11,7 @@ import importlib
 from scripts.cli import command_parser
 
 PARTS = {
+    "import": "scripts.bench_import",
     "search": "scripts.bench_search",
     "read": "scripts.bench_read",
     "sampler": "scripts.bench_sampler",

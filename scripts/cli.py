@@ -34,7 +34,12 @@ class Command:
 
 COMMANDS = {
     "import": Command("scripts.import_mail", "Import mail from files into a mailbox."),
-    "inboxes": Command("scripts.inboxes", "List the inboxes of a mailbox."),
+    "inboxes": Command("scripts.inboxes", "List the inboxes of a mailbox, or set an owner."),
+    "stats": Command("scripts.stats", "Show the figures of the inboxes of a mailbox."),
+    "forget": Command(
+        "scripts.forget", "Delete an inbox from a mailbox, and prove that nothing of it remains in the file."
+    ),
+    "doctor": Command("scripts.doctor", "Check that a mailbox is whole, and rebuild it when it is not."),
     "search": Command("scripts.search", "Search an inbox by keywords, as the agent does."),
     "read": Command("scripts.read", "Print one mail of an inbox."),
     "play": Command("scripts.play", "Ask an inbox a question and watch a policy look for the answer."),
@@ -58,6 +63,9 @@ EXTRA_OF_PACKAGE = {
     "peft": "gpu",
     "unsloth": "gpu",
     "vllm": "gpu",
+    "pyarrow": "hub",
+    "imap_tools": "imap",
+    "keyring": "imap",
     "litellm": "judge",
     "wandb": "track",
     "tensorboard": "track",

@@ -1,6 +1,7 @@
-"""List the inboxes of a mailbox.
+"""List the inboxes of a mailbox, or set an owner.
 
-One line for each inbox: its name, how many mails, from which day to which, and its owner.
+One line for each inbox: its name, how many mails, from which day to which, and its owner. The owner is guessed
+by the import; --set-owner says whose inbox it is.
 """
 
 from __future__ import annotations
@@ -12,7 +13,10 @@ from pathlib import Path
 from rich.table import Table
 from rich.text import Text
 
+from inbox_env.errors import UsageError
+from inbox_env.owners import set_owner
 from inbox_env.store import EmailStore, InboxInfo
+from scripts.import_mail import parse_owner
 from scripts.mail_view import day
 from scripts.terminal import console, safe_line
 
@@ -20,14 +24,20 @@ from scripts.terminal import console, safe_line
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
     parser.add_argument("--mailbox", type=Path, required=True, help="mailbox file made by `mailsleuth import`")
+    parser.add_argument("--inbox", help="only this inbox (default: all)")
+    parser.add_argument("--set-owner", metavar="WHO", help='make "Name <address>" the owner of --inbox')
     parser.add_argument("--json", action="store_true", help="print one JSON object a line")
 
 
 def run(args: argparse.Namespace) -> int:
     """Print the inboxes and return the exit code."""
+    if args.set_owner:
+        if not args.inbox:
+            raise UsageError(92, "--set-owner without --inbox", next_step="say whose inbox it is")
+        set_owner(args.mailbox, args.inbox, parse_owner(args.set_owner))
     store = EmailStore.open(args.mailbox)
     try:
-        infos = store.inboxes()
+        infos = [store.info(args.inbox)] if args.inbox else store.inboxes()
     finally:
         store.close()
     if args.json:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import lru_cache
 
 from inbox_env.emails import Address
 from inbox_env.ingest.headers import decode_words
@@ -19,17 +20,36 @@ _ADDR_SPEC = re.compile(rf"{_LOCAL}@{_DOMAIN}")
 _TOKEN = re.compile(r'"(?:[^"\\]|\\.)*(?:"|\\?\Z)|<[^<>"]*(?:"[^"]*"[^<>"]*)?>|[^"<>(),;:]+|.', re.DOTALL)
 _MAX_NAME_CHARS = 300
 _MAX_ENCODED_CHARS = 4_000
+_MAX_REMEMBERED_CHARS = 1_000
 _SPECIAL = frozenset('"<>(;:')
 
 
 def parse_addresses(value: str) -> tuple[Address, ...]:
     """Return the mailboxes of an undecoded address field in order; `email` is "" where it is not certain."""
+    return _remembered(value) if len(value) <= _MAX_REMEMBERED_CHARS else _parsed(value)
+
+
+def _parsed(value: str) -> tuple[Address, ...]:
     if _SPECIAL.isdisjoint(value):
         return tuple(_bare(piece) for piece in map(str.strip, value.split(",")) if piece)
     return tuple(entry.address() for entry in _entries(value) if not entry.is_empty())
 
 
+@lru_cache(maxsize=4_096)  # the same few people write and are written to in an inbox
+def _remembered(value: str) -> tuple[Address, ...]:
+    return _parsed(value)
+
+
 def _bare(text: str) -> Address:
+    return _remembered_bare(text) if len(text) <= _MAX_REMEMBERED_CHARS else _read_bare(text)
+
+
+@lru_cache(maxsize=8_192)
+def _remembered_bare(text: str) -> Address:
+    return _read_bare(text)
+
+
+def _read_bare(text: str) -> Address:
     spec = _spec(text)
     return Address("", spec) if spec else Address(decode_words(text), "")
 

@@ -1,73 +1,165 @@
-"""Read mail out of .zip and .tar(.gz) files without unpacking them: nothing is ever written to disk.
+"""Read mail out of zip and tar archives and packed files without unpacking them: nothing is written to disk.
 
-Archives are hostile input: members are bounded in size, ratio and number, and odd ones are rejects.
+Members are streamed, so that an archive of any size needs little memory. Archives are hostile input: what lies
+outside, swells or is no regular file is a reject, and a damaged archive ends with one.
 """
 
 from __future__ import annotations
 
-import io
+import bz2
+import gzip
 import lzma
 import tarfile
 import zipfile
 import zlib
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
+from typing import BinaryIO
 
-from inbox_env.ingest.files import folder_name, printable
-from inbox_env.ingest.mbox import read_mbox
-from inbox_env.ingest.records import RawMail, Reject, digest
+from inbox_env.ingest.contents import read_contents, read_kind
+from inbox_env.ingest.files import open_regular, printable
+from inbox_env.ingest.names import PACKED_SUFFIXES, is_maildir_file, is_no_mail
+from inbox_env.ingest.records import RawMail, Reject
 from inbox_env.ingest.sniff import SNIFF_BYTES, kind_of
+from inbox_env.ingest.streams import Capped, GrowthError, Readable, peek
 
 MAX_RATIO = 100
-MAX_MEMBER_BYTES = 2_000_000_000
-MAX_TOTAL_BYTES = 20_000_000_000
+MAX_TOTAL_BYTES = 1_000_000_000_000
 _SMALL = 1 << 20  # ratios of small members prove nothing
-_BROKEN = (zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, EOFError, OSError, RuntimeError)
+_SWELLS = f"compressed more than {MAX_RATIO} times"
+_BROKEN = (
+    zipfile.BadZipFile,
+    tarfile.TarError,
+    zlib.error,
+    lzma.LZMAError,
+    EOFError,
+    OSError,
+    RuntimeError,
+    ValueError,
+)
 _BROKEN_DETAIL = "the archive is damaged or cut off here"
+# Documents and programs that are zip files as well: one reject, not one for each member.
+_OTHER_ZIPS = frozenset(("[Content_Types].xml", "META-INF/MANIFEST.MF", "mimetype"))
 
 
-def read_zip(path: Path) -> Iterator[RawMail | Reject]:
-    """Yield the messages of the zip file's members."""
+def read_archive(path: Path, name: str, top: PurePosixPath, inside: str = "") -> Iterator[RawMail | Reject]:
+    """Yield the messages of the archive or packed file.
+
+    `name` is what it is called in messages, `top` the folder in the source that its members are in; `inside` picks
+    a folder of it, which is the top then.
+    """
+    where = _Place(name, top, inside)
+    try:
+        with open_regular(path) as file:
+            head, size = file.read(SNIFF_BYTES), path.stat().st_size
+            file.seek(0)
+            kind = kind_of(head, path.name)
+            if kind == "zip":
+                yield from _read_zip(file, where)
+            elif kind == "tar":
+                yield from _read_tar(file, size, where)
+            else:
+                yield from _read_packed(file, head, size, path.name, where)
+    except _BROKEN as error:
+        yield Reject(path=name, offset=0, reason=f"{_BROKEN_DETAIL}: {error}"[:200])
+
+
+class _Place:
+    """Where members are in the source, and which of them are wanted."""
+
+    def __init__(self, name: str, top: PurePosixPath, inside: str) -> None:
+        self.name, self._top, self.inside = name, top, inside
+        self._inside = PurePosixPath(inside)
+        self._maildirs: set[PurePosixPath] = set()
+
+    def note(self, member: PurePosixPath) -> None:
+        """Remember the Maildirs that were met: what lies in their `tmp` is not delivered yet."""
+        if is_maildir_file(member):
+            self._maildirs.add(member.parent.parent)
+
+    def of(self, member: str) -> PurePosixPath | None:
+        """The member's place in the source; None when it is not wanted or no mail."""
+        path = PurePosixPath(member)
+        if not path.is_relative_to(self._inside) or is_no_mail(path):
+            return None
+        self.note(path)
+        is_tmp = path.parent.name == "tmp" and path.parent.parent in self._maildirs
+        return None if is_tmp else self._top / path.relative_to(self._inside)
+
+    def full(self, member: str) -> str:
+        return f"{self.name}!{printable(member)}"
+
+
+def _read_zip(file: BinaryIO, where: _Place) -> Iterator[RawMail | Reject]:
     total = 0
-    with zipfile.ZipFile(path) as archive:
+    with zipfile.ZipFile(file) as archive:
+        if not _OTHER_ZIPS.isdisjoint(archive.namelist()):
+            yield Reject(path=where.name, offset=0, reason="not a mail file")
+            return
         for member in archive.infolist():
-            name = f"{printable(path)}!{printable(member.filename)}"
-            if member.is_dir():
+            where.note(PurePosixPath(member.filename))
+        for member in archive.infolist():
+            place, fault = where.of(member.filename), _name_fault(member.filename)
+            if member.is_dir() or (place is None and not fault):
                 continue
-            total += member.file_size
-            reason = _name_fault(member.filename) or _size_fault(member.file_size, member.compress_size, total)
-            if reason:
+            name, total = where.full(member.filename), total + member.file_size
+            reason = fault or _size_fault(member.file_size, member.compress_size, total)
+            if reason or place is None:
                 yield Reject(path=name, offset=member.header_offset, reason=reason)
                 continue
             try:
-                with archive.open(member) as file:
-                    data = file.read(member.file_size + 1)
+                with archive.open(member) as opened:
+                    yield from read_contents(opened, name, place)
             except (*_BROKEN, NotImplementedError) as error:
                 yield Reject(path=name, offset=member.header_offset, reason=f"unreadable member: {error}"[:200])
-                continue
-            yield from _read_member(data, name, PurePosixPath(member.filename))
 
 
-def read_tar(path: Path) -> Iterator[RawMail | Reject]:
-    """Yield the messages of the tar file's members, read as a stream; a cut-off archive ends with a reject."""
-    total, compressed, offset = 0, path.stat().st_size, 0
+def _read_tar(stream: Readable, compressed: int, where: _Place) -> Iterator[RawMail | Reject]:
+    """A tar is read as a stream, its members in their order; it ends where it is damaged or swells."""
+    total, offset = 0, 0
     try:
-        with tarfile.open(path, "r|*") as archive:
+        with tarfile.open(fileobj=stream, mode="r|") as archive:  # type: ignore[call-overload]  # only read is needed
             for member in archive:
-                offset = member.offset
-                total += member.size
-                if member.isdir():
+                offset, total = member.offset, total + member.size
+                place, name_fault = where.of(member.name), _name_fault(member.name)
+                if member.isdir() or (place is None and not name_fault):
                     continue
-                name = f"{printable(path)}!{printable(member.name)}"
-                reason = _name_fault(member.name) or _size_fault(total, compressed, total)
-                file = archive.extractfile(member) if member.isreg() and not reason else None
-                if file is None:
-                    yield Reject(path=name, offset=offset, reason=reason or "not a regular file")
-                    continue
-                yield from _read_member(file.read(), name, PurePosixPath(member.name))
+                size_fault = _size_fault(total, compressed, total)
+                reason = name_fault or size_fault
+                opened = archive.extractfile(member) if member.isreg() and not reason else None
+                if opened is None or place is None:
+                    yield Reject(path=where.full(member.name), offset=offset, reason=reason or "not a regular file")
+                else:
+                    yield from read_contents(opened, where.full(member.name), place)
+                if size_fault:
+                    yield Reject(path=where.name, offset=offset, reason="the rest of the archive is not read")
+                    return
     except _BROKEN as error:
-        reason = f"{_BROKEN_DETAIL}: {error}"[:200]
-        yield Reject(path=printable(path), offset=offset, reason=reason)
+        yield Reject(path=where.name, offset=offset, reason=f"{_BROKEN_DETAIL}: {error}"[:200])
+
+
+def _read_packed(file: BinaryIO, head: bytes, size: int, name: str, where: _Place) -> Iterator[RawMail | Reject]:
+    """A packed file is a packed tar, or one packed file of mail such as inbox.mbox.gz."""
+    with _open_packed(file, head) as unpacked:
+        capped = Capped(unpacked, max(_SMALL, MAX_RATIO * size), _SWELLS)
+        inner, reader = peek(capped, SNIFF_BYTES)
+        stem = name[: -len(PurePosixPath(name).suffix)] if name.lower().endswith(PACKED_SUFFIXES) else name
+        kind = kind_of(inner, stem)
+        if kind == "tar":
+            yield from _read_tar(reader, size, where)
+            return
+        place = where.of(stem) if not where.inside else PurePosixPath(stem)
+        try:
+            if inner and place is not None:
+                yield from read_kind(kind, inner, reader, where.name, place, select=where.inside)
+        except GrowthError:
+            yield Reject(path=where.name, offset=0, reason=_SWELLS)
+
+
+def _open_packed(file: BinaryIO, head: bytes) -> gzip.GzipFile | bz2.BZ2File | lzma.LZMAFile:
+    if head.startswith(b"BZh"):
+        return bz2.BZ2File(file)
+    return lzma.LZMAFile(file) if head.startswith(b"\xfd7zXZ") else gzip.GzipFile(fileobj=file)
 
 
 def _name_fault(name: str) -> str:
@@ -77,18 +169,6 @@ def _name_fault(name: str) -> str:
 
 
 def _size_fault(size: int, compressed: int, total: int) -> str:
-    if size > MAX_MEMBER_BYTES or total > MAX_TOTAL_BYTES:
+    if total > MAX_TOTAL_BYTES:
         return "too large unpacked"
-    return f"compressed more than {MAX_RATIO} times" if size > _SMALL and size > MAX_RATIO * compressed else ""
-
-
-def _read_member(data: bytes, name: str, inside: PurePosixPath) -> Iterator[RawMail | Reject]:
-    if inside.name.startswith(".") or not data:
-        return
-    kind = kind_of(data[:SNIFF_BYTES], inside.name)
-    if kind == "mbox":
-        yield from read_mbox(io.BytesIO(data), name, folder_name(Path(inside.with_suffix(""))))
-    elif kind == "eml":
-        yield RawMail(data, folder_name(Path(inside.parent)), name)
-    else:
-        yield Reject(path=name, offset=0, reason="not a mail file", sha256=digest(data))
+    return _SWELLS if size > _SMALL and size > MAX_RATIO * compressed else ""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import codecs
 import re
+from functools import lru_cache
 
 from charset_normalizer import from_bytes
 
@@ -24,6 +25,7 @@ _NOT_CHARSETS = frozenset({"idna", "punycode", "unicode-escape", "raw-unicode-es
 # Lotus Notes wrote typographic marks as \x01 and a letter; Enron's mail has thousands: "Enron\x01,s".
 _NOTES_QUOTES = {",": "'", "8": "'", ";": "'", "&": '"', "(": '"', "+": '"', ")": "-", "*": "-"}
 _NOTES_QUOTE = re.compile("\x01([,8;&(+)*])")
+_ASCII = bytes(range(32, 127)) + b"\x1b$B!!\x1b(B~{!!~}+AGE-"  # letters in ISO-2022-JP, HZ and UTF-7
 _CONTROLS = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
@@ -40,6 +42,23 @@ def decode_bytes(data: bytes, declared: str = "") -> str:
     return utf8 if utf8 is not None else _guess(data)
 
 
+def encode_text(text: str, declared: str) -> bytes:
+    """Return the text as bytes of the declared charset, of UTF-8 where that cannot say it."""
+    if text.isascii():
+        return text.encode("ascii")
+    try:
+        return text.encode(_text_codec(declared) or "utf-8")
+    except (UnicodeError, LookupError):
+        return text.encode("utf-8", "surrogatepass")
+
+
+@lru_cache(maxsize=256)
+def is_ascii_based(declared: str) -> bool:
+    """Whether ASCII bytes say the same under this charset as under ASCII; an unknown charset counts as such."""
+    codec = _text_codec(declared) if len(declared) < 100 else None
+    return codec is None or _try(_ASCII, codec) == _ASCII.decode("ascii")
+
+
 def clean_text(text: str) -> str:
     """Return text with a space for each control character or lone surrogate; line ends are "\\n", tabs stay."""
     if "\r" in text:
@@ -49,10 +68,8 @@ def clean_text(text: str) -> str:
     return _CONTROLS.sub(" ", text)
 
 
-def _text_codec(declared: str) -> str | None:
-    name = declared.strip(" \t\"'").lower()
-    if not name or len(name) > 40 or "\0" in name:
-        return None
+@lru_cache(maxsize=256)
+def _known_codec(name: str) -> str | None:
     try:
         found = codecs.lookup(_ALIASES.get(name, name)).name
         b"ab".decode(found)  # LookupError: a codec that is no text encoding (rot13)
@@ -61,6 +78,13 @@ def _text_codec(declared: str) -> str | None:
     except (LookupError, ValueError):
         return None
     return None if found.replace("_", "-") in _NOT_CHARSETS else found
+
+
+def _text_codec(declared: str) -> str | None:
+    name = declared.strip(" \t\"'").lower()
+    if not name or len(name) > 40 or "\0" in name:
+        return None
+    return _known_codec(name)
 
 
 def _try(data: bytes, codec: str) -> str | None:

@@ -7,11 +7,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 
 EARLIEST = datetime(1971, 1, 1, tzinfo=UTC)
 LATEST = datetime(2070, 1, 1, tzinfo=UTC)
+_MONTHS = {name: number for number, name in enumerate("Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split(), 1)}
+_USUAL = re.compile(
+    r"(?:(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun), )?([0-9]{1,2}) (Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec) "
+    r"((?:19|20)[0-9]{2}) ([0-9]{2}):([0-9]{2}):([0-9]{2}) ([+-])([01][0-9])([0-5][0-9])(?: \([A-Z]{1,5}\))?"
+)
 _FROM_LINE = re.compile(
     rb"From [^\n]*?\b(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun),? +"
     rb"(?:(?P<month>[A-Z][a-z]{2}) +(?P<day>\d{1,2})"
@@ -27,6 +32,12 @@ def parse_date(value: str) -> datetime | None:
     """Return the instant in UTC, or None when the text is no date or not a believable one."""
     if not value or len(value) > 200:
         return None
+    usual = _USUAL.fullmatch(value)
+    return _usual_date(usual) if usual else parse_odd_date(value)
+
+
+def parse_odd_date(value: str) -> datetime | None:
+    """Return what `parse_date` does, for any text; the standard library reads it."""
     try:
         date = parsedate_to_datetime(value)
         date = date.replace(tzinfo=UTC) if date.tzinfo is None else date.astimezone(UTC)
@@ -35,11 +46,23 @@ def parse_date(value: str) -> datetime | None:
     return date if EARLIEST <= date < LATEST else None
 
 
-def date_of(date: str, received: Iterable[str], fallback: datetime | None) -> tuple[datetime | None, str]:
-    """Return the sending date and a defect ("" when the Date field was good)."""
-    sent = parse_date(date)
-    if sent is not None:
-        return sent, ""
+def _usual_date(found: re.Match[str]) -> datetime | None:
+    day, month, year, hour, minute, second, sign, zone_hours, zone_minutes = found.groups()
+    offset = timedelta(hours=int(zone_hours), minutes=int(zone_minutes))
+    try:
+        local = datetime(int(year), _MONTHS[month], int(day), int(hour), int(minute), int(second), tzinfo=UTC)
+        date = local + offset if sign == "-" else local - offset
+    except (ValueError, OverflowError):
+        return None
+    return date if EARLIEST <= date < LATEST else None
+
+
+def date_of(dates: Iterable[str], received: Iterable[str], fallback: datetime | None) -> tuple[datetime | None, str]:
+    """Return the sending date and a defect ("" when a Date field was good)."""
+    for date in dates:
+        sent = parse_date(date)
+        if sent is not None:
+            return sent, ""
     for hop in received:
         sent = parse_date(hop.rpartition(";")[2].strip())
         if sent is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import stat
@@ -38,12 +39,6 @@ def printable(path: Path | str) -> str:
         return f"hex:{os.fsencode(path).hex()}"
 
 
-def folder_name(path: Path) -> str:
-    """The relative path as a folder's name: slashes, no suffixes that mail programs add, always UTF-8."""
-    parts = (re.sub(r"\.sbd$", "", part) for part in path.parts)
-    return "/".join(os.fsencode(part).decode("utf-8", "replace") for part in parts)
-
-
 def entries(folder: Path) -> list[os.DirEntry[str]]:
     """The folder's entries in natural order ("2." before "10."); raises OSError."""
     with os.scandir(folder) as found:
@@ -52,14 +47,26 @@ def entries(folder: Path) -> list[os.DirEntry[str]]:
 
 def regular_sizes(folder: Path) -> Iterator[int]:
     """Yield the size of every regular file below the folder, links not followed, unreadable ones left out."""
+    for _, found in _regular_files(folder):
+        yield found.st_size
+
+
+def folder_digest(folder: Path) -> str:
+    """Hex SHA-256 of the places, sizes and times of all regular files below the folder."""
+    rows = sorted((os.fsencode(name), found.st_size, found.st_mtime_ns) for name, found in _regular_files(folder))
+    return hashlib.sha256(repr(rows).encode()).hexdigest()
+
+
+def _regular_files(folder: Path) -> Iterator[tuple[str, os.stat_result]]:
     for root, _, names in os.walk(folder):
         for name in names:
+            path = os.path.join(root, name)  # noqa: PTH118  # names may be no UTF-8
             try:
-                found = os.lstat(os.path.join(root, name))  # noqa: PTH118  # names may be no UTF-8
+                found = os.lstat(path)
             except OSError:
                 continue
             if stat.S_ISREG(found.st_mode):
-                yield found.st_size
+                yield path, found
 
 
 def _natural(name: str) -> list[tuple[int, str]]:

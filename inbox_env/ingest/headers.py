@@ -1,16 +1,18 @@
 """Header fields of one message or part: raw, decoded, and the parameters of structured ones.
 
-Written by hand because the standard library raises on hostile fields. Knows nothing of bodies; never raises.
+Written by hand because the standard library raises on hostile fields. A block of plain ASCII fields is split line by
+line, any other by patterns; both give the same. Knows nothing of bodies; never raises.
 """
 
 from __future__ import annotations
 
 import binascii
 import re
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from urllib.parse import unquote_to_bytes
 
-from inbox_env.ingest.charsets import clean_text, decode_bytes
+from inbox_env.ingest.charsets import clean_text, decode_bytes, encode_text
 
 _FIELD = re.compile(rb"([!-9;-~]+)[ \t]*:[ \t]*([^\n]*(?:\n[ \t]+[^\n]*)*)(?:\n|\Z)")
 _STRAY_LINE = re.compile(  # a broken line that well-known fields follow: still the header, not the body
@@ -24,37 +26,75 @@ _WORD = re.compile(r"=\?([^?\s*]{1,40})(?:\*[^?\s]*)?\?([bBqQ])\?([^?]*)\?=")
 _RUN = re.compile(r"=\?([^?\s]{1,60})\?([bBqQ])\?[^?]*\?=(?:=\?\1\?\2\?[^?]*\?=)+")
 _GAP = re.compile(r"(\?=)[ \t\r\n]+(?==\?[^?\s]{1,60}\?[bBqQ]\?)")
 _PARAMETER = re.compile(r';[ \t\r\n]*([^\s=;]+)[ \t]*=[ \t\r\n]*("(?:[^"\\]|\\.)*"|[^\s;]*)')
-_NOT_BASE64 = re.compile(rb"[^A-Za-z0-9+/]")
+_CONTROLS = bytes(byte for byte in (*range(32), 127) if byte not in b"\t\n")
+_PLAIN_FOLD = re.compile(r"\n[ \t]+")
+_BASE64 = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+_NOT_BASE64 = bytes(byte for byte in range(256) if byte not in _BASE64)
 _MAX_PARAMETER_CHARS = 8_192
 
 
 @dataclass(frozen=True, slots=True)
 class Headers:
-    """Fields by lower-case name, each a list of raw values in order."""
+    """Fields by lower-case name, each a list of values in order: unfolded text, not decoded."""
 
-    fields: dict[str, list[bytes]]
+    fields: dict[str, list[str]]
 
     def raw(self, name: str) -> str:
-        """The first value of the field as text, unfolded but not decoded; "" when absent."""
+        """The first value of the field, not decoded; "" when absent."""
         values = self.fields.get(name)
-        return _unfold(values[0]) if values else ""
+        return values[0] if values else ""
 
-    def all_raw(self, name: str) -> list[str]:
+    def all_raw(self, name: str) -> Sequence[str]:
         """Every value of the field as `raw` gives it."""
-        return [_unfold(value) for value in self.fields.get(name, ())]
+        return self.fields.get(name, ())
 
     def text(self, name: str) -> str:
         """The first value for people: encoded words decoded, one line, no control characters; "" when absent."""
         return decode_words(self.raw(name))
 
 
+HeaderSplitter = Callable[[bytes], tuple[Headers, int, bool]]
+
+
 def split_headers(raw: bytes) -> tuple[Headers, int, bool]:
     """Return the fields, where the body starts, and whether the header block was well formed."""
-    fields: dict[str, list[bytes]] = {}
+    return split_plain_headers(raw) or split_odd_headers(raw)
+
+
+def split_plain_headers(raw: bytes) -> tuple[Headers, int, bool] | None:
+    """Return what `split_headers` does, or None where the block holds anything but plain ASCII fields."""
+    end = raw.find(b"\n\n") + 1
+    crlf_end = raw.find(b"\n\r\n", 0, end or len(raw)) + 1
+    start = crlf_end + 2 if crlf_end else end + 1
+    head = raw[: start - 1]
+    if crlf_end:
+        head = head[:-1].replace(b"\r\n", b"\n")
+    if (
+        start == 1
+        or head[:1] in (b" ", b"\t")
+        or not head.isascii()
+        or len(head.translate(None, _CONTROLS)) < len(head)
+    ):
+        return None
+    text = head[:-1].decode("ascii")
+    if "\n " in text or "\n\t" in text:
+        text = _PLAIN_FOLD.sub(" ", text)
+    fields: dict[str, list[str]] = {}
+    for line in text.split("\n"):
+        name, colon, value = line.partition(":")
+        if not colon or not name or " " in name or "\t" in name:
+            return None
+        fields.setdefault(name.lower(), []).append(value.strip())
+    return Headers(fields), start, True
+
+
+def split_odd_headers(raw: bytes) -> tuple[Headers, int, bool]:
+    """Return what `split_headers` does, whatever the block holds."""
+    fields: dict[str, list[str]] = {}
     position, is_well_formed = 0, True
     while True:
         while field := _FIELD.match(raw, position):
-            fields.setdefault(field[1].decode("ascii").lower(), []).append(field[2])
+            fields.setdefault(field[1].decode("ascii").lower(), []).append(_unfold(field[2]))
             position = field.end()
         stray = _STRAY_LINE.match(raw, position) if fields else None
         if stray is None:
@@ -66,6 +106,8 @@ def split_headers(raw: bytes) -> tuple[Headers, int, bool]:
 
 def decode_words(text: str) -> str:
     """Return a header value with its RFC 2047 words decoded, as one line without control characters."""
+    if text.isprintable() and "=?" not in text:
+        return " ".join(text.split())
     if "=?" in text:
         text = _WORD.sub(_decoded, _joined(_GAP.sub(r"\1", text)))
     return " ".join(clean_text(text).split())
@@ -88,10 +130,16 @@ def parameters(value: str) -> dict[str, str]:
 
 def decode_base64(data: bytes) -> bytes:
     """Return what the base64 text holds; foreign bytes and missing padding are forgiven."""
-    data = _NOT_BASE64.sub(b"", data)
+    data = data.translate(None, _NOT_BASE64)
     if len(data) % 4 == 1:
         data = data[:-1]
     return binascii.a2b_base64(data + b"=" * (-len(data) % 4))
+
+
+def base64_size(data: bytes) -> int:
+    """Return the length of what `decode_base64` returns."""
+    num_chars = len(data.translate(None, _NOT_BASE64))
+    return num_chars // 4 * 3 + (0, 0, 1, 2)[num_chars % 4]
 
 
 def _unfold(value: bytes) -> str:
@@ -107,16 +155,16 @@ def _joined(text: str) -> str:
 def _merge(run: re.Match[str]) -> str:
     words = _WORD.findall(run[0])
     charset, encoding = run[1], run[2].lower()
-    data = b"".join(_word_bytes(encoding, word) for _, _, word in words)
+    data = b"".join(_word_bytes(encoding, word, charset) for _, _, word in words)
     return f"=?{charset}?b?{binascii.b2a_base64(data, newline=False).decode('ascii')}?="
 
 
 def _decoded(word: re.Match[str]) -> str:
-    return decode_bytes(_word_bytes(word[2].lower(), word[3]), word[1])
+    return decode_bytes(_word_bytes(word[2].lower(), word[3], word[1]), word[1])
 
 
-def _word_bytes(encoding: str, text: str) -> bytes:
-    data = text.encode("utf-8", "surrogatepass")
+def _word_bytes(encoding: str, text: str, charset: str) -> bytes:
+    data = encode_text(text, charset)  # bytes over 127 that were left as they are belong to the word's charset
     return decode_base64(data) if encoding == "b" else binascii.a2b_qp(data, header=True)
 
 

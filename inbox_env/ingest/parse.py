@@ -7,14 +7,18 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Sequence
 from datetime import datetime
+from functools import lru_cache
 
-from inbox_env.emails import Address, Email
+from inbox_env.emails import Address, Attachment, Email
 from inbox_env.ingest.addresses import parse_addresses
-from inbox_env.ingest.bodies import body_text, list_attachments
+from inbox_env.ingest.bodies import body_text, list_attachments, read_attachments
 from inbox_env.ingest.dates import date_of
-from inbox_env.ingest.headers import Headers, decode_words
+from inbox_env.ingest.headers import Headers, HeaderSplitter, decode_words, split_headers
+from inbox_env.ingest.labels import gmail_labels
 from inbox_env.ingest.parts import split_parts
+from inbox_env.ingest.plain import read_plain
 
 MAX_RECIPIENTS = 500
 MAX_REFERENCES = 100
@@ -25,15 +29,50 @@ _LAST_FIRST = re.compile(r"\A([^\s,]+(?: [^\s,]+)?), ([^\s,]+(?: [^\s,]+)?)\Z")
 _BETWEEN_NOTES_NAMES = re.compile(r"(?<=>),\s*")
 
 
-def parse_email(raw: bytes, *, folder: str = "", fallback_date: datetime | None = None) -> Email:
+def parse_email(
+    raw: bytes, *, folder: str = "", fallback_date: datetime | None = None, attachment_text: bool = False
+) -> Email:
     """Return the message as an `Email`; never raises.
 
     `fallback_date` (UTC) is used when neither Date nor Received can be believed. A message without a usable
-    Message-ID gets one made of the SHA-256 of its bytes. Gmail's labels take the place of `folder`.
+    Message-ID gets one made of the SHA-256 of its bytes. Gmail's labels take the place of `folder`. `attachment_text`:
+    read attached documents too (`documents.check_document_readers` first).
     """
-    root, defects = split_parts(raw)
-    headers = root.headers
-    date, date_defect = date_of(headers.raw("date"), headers.all_raw("received"), fallback_date)
+    plain = read_plain(raw)
+    if plain is None:
+        return parse_carefully(raw, folder=folder, fallback_date=fallback_date, attachment_text=attachment_text)
+    headers, body = plain
+    return _email(raw, headers, folder, fallback_date, body, (), ())
+
+
+def parse_carefully(
+    raw: bytes,
+    *,
+    folder: str = "",
+    fallback_date: datetime | None = None,
+    attachment_text: bool = False,
+    split: HeaderSplitter = split_headers,
+) -> Email:
+    """Return what `parse_email` does, without its fast path; with `split_odd_headers` nothing fast is left."""
+    root, defects = split_parts(raw, split)
+    if attachment_text:
+        attachments, is_unread = read_attachments(root)
+        defects += ["attachment_unread"] * is_unread
+    else:
+        attachments = list_attachments(root)
+    return _email(raw, root.headers, folder, fallback_date, body_text(root), attachments, defects)
+
+
+def _email(
+    raw: bytes,
+    headers: Headers,
+    folder: str,
+    fallback_date: datetime | None,
+    body: str,
+    attachments: tuple[Attachment, ...],
+    defects: Sequence[str],
+) -> Email:
+    date, date_defect = date_of(headers.all_raw("date"), headers.all_raw("received"), fallback_date)
     sender = _sender(headers)
     to, cc, bcc, num_dropped = _recipients(headers)
     message_id, references = _first_id(headers.raw("message-id")), _ids(headers.raw("references"))
@@ -52,13 +91,13 @@ def parse_email(raw: bytes, *, folder: str = "", fallback_date: datetime | None 
         sender=sender,
         to=to,
         subject=headers.text("subject")[:MAX_SUBJECT_CHARS],
-        body=body_text(root),
+        body=body,
         cc=cc,
         bcc=bcc,
         in_reply_to=replied[0] if replied else None,
         references=references[-MAX_REFERENCES:],
         folders=labels or ((folder,) if folder else ()),
-        attachments=list_attachments(root),
+        attachments=attachments,
         defects=(*defects, *(name for name, is_met in found if is_met)),
     )
 
@@ -69,7 +108,9 @@ def synthetic_id(raw: bytes) -> str:
 
 
 def _ids(value: str) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(f"<{decode_words(found)}>" for found in _ANGLE_ID.findall(value)))
+    if not value:
+        return ()
+    return tuple(dict.fromkeys([f"<{decode_words(found)}>" for found in _ANGLE_ID.findall(value)]))
 
 
 def _first_id(value: str) -> str:
@@ -90,9 +131,13 @@ def _sender(headers: Headers) -> Address:
 
 
 def _recipients(headers: Headers) -> tuple[tuple[Address, ...], tuple[Address, ...], tuple[Address, ...], int]:
-    room, num_dropped, kept = MAX_RECIPIENTS, 0, []
+    room, num_dropped, kept = MAX_RECIPIENTS, 0, list[tuple[Address, ...]]()
     for field in ("to", "cc", "bcc"):
-        written = [address for value in headers.all_raw(field) for address in parse_addresses(value)]
+        values = headers.all_raw(field)
+        if not values:
+            kept.append(())
+            continue
+        written = [address for value in values for address in parse_addresses(value)]
         named = _with_notes_names(written[:room], headers.raw(f"x-{field}"))
         kept.append(named)
         num_dropped += len(written) - len(named)
@@ -113,10 +158,15 @@ def _with_notes_names(addresses: list[Address], value: str) -> tuple[Address, ..
 
 
 def _notes_name(value: str) -> str:
-    name = _NOTES_TAIL.sub("", decode_words(value[:MAX_SUBJECT_CHARS])).strip("\"' ,")
+    return _remembered_name(value[:MAX_SUBJECT_CHARS]) if value else ""
+
+
+@lru_cache(maxsize=4_096)
+def _remembered_name(value: str) -> str:
+    name = _NOTES_TAIL.sub("", decode_words(value)).strip("\"' ,")
     return "" if "@" in name else _LAST_FIRST.sub(r"\2 \1", name)
 
 
 def _labels(headers: Headers) -> tuple[str, ...]:
-    value = headers.text("x-gmail-labels")
-    return tuple(dict.fromkeys(label for label in (part.strip(' "') for part in value.split(",")) if label))
+    values = headers.all_raw("x-gmail-labels")
+    return gmail_labels(",".join(values)) if values else ()

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from inbox_env.ingest.headers import Headers, decode_base64, parameters, split_headers
+from inbox_env.ingest.headers import Headers, HeaderSplitter, base64_size, decode_base64, parameters, split_headers
 
 MAX_DEPTH = 50
 MAX_PARTS = 1_000
@@ -46,6 +46,11 @@ class Part:
             return binascii.a2b_qp(self.body)
         return decode_base64(self.body) if encoding == "base64" else self.body
 
+    def size(self) -> int:
+        """How many bytes `content` has."""
+        encoding = self.headers.raw("content-transfer-encoding").strip().lower()
+        return base64_size(self.body) if encoding == "base64" else len(self.content())
+
     def disposition(self) -> str:
         """Return the word of Content-Disposition: attachment, inline, or nothing."""
         return self.headers.raw("content-disposition").partition(";")[0].strip().lower()
@@ -56,25 +61,26 @@ class Part:
         return disposition.get("filename") or self.params.get("name", "")
 
 
-def split_parts(raw: bytes) -> tuple[Part, list[str]]:
+def split_parts(raw: bytes, split: HeaderSplitter = split_headers) -> tuple[Part, list[str]]:
     """Return the tree of a whole message and the defects met."""
     if b"\n" not in raw and b"\r" in raw:
         raw = raw.replace(b"\r", b"\n")
-    splitter = _Splitter()
+    splitter = _Splitter(split)
     return splitter.part(_PREAMBLE.sub(b"", raw, count=1), 0, "text/plain"), list(dict.fromkeys(splitter.defects))
 
 
 class _Splitter:
-    def __init__(self) -> None:
+    def __init__(self, split: HeaderSplitter) -> None:
+        self._split = split
         self.num_parts = 0
         self.defects: list[str] = []
 
     def part(self, raw: bytes, depth: int, default_type: str) -> Part:
         self.num_parts += 1
-        headers, start, is_well_formed = split_headers(raw)
+        headers, start, is_well_formed = self._split(raw)
         if not is_well_formed:
             self.defects.append("malformed_header")
-        declared = headers.raw("content-type")
+        declared = _with_semicolon(headers.raw("content-type"))
         name = declared.partition(";")[0].strip().lower()
         content_type = name if _MEDIA_TYPE.fullmatch(name) else "text/plain" if declared else default_type
         params = parameters(declared) if ";" in declared else {}
@@ -115,6 +121,12 @@ class _Splitter:
         self.defects.append("no_boundary" if start is None else "no_closing_boundary")
         if start is not None:
             yield body[start:]
+
+
+def _with_semicolon(declared: str) -> str:
+    """Some mailers forget it before the first parameter."""
+    word, _, rest = declared.partition(" ")
+    return f"{word}; {rest}" if "=" in rest and _MEDIA_TYPE.fullmatch(word) else declared
 
 
 def _boundaries(body: bytes, marker: bytes) -> Iterator[tuple[int, int, bool]]:

@@ -5,12 +5,14 @@ from __future__ import annotations
 from pathlib import PurePath
 from typing import Literal
 
+from inbox_env.ingest.apple import length_line
 from inbox_env.ingest.headers import split_headers
-from inbox_env.ingest.mbox import starts_mbox
+from inbox_env.ingest.mbox_split import starts_mbox
+from inbox_env.ingest.names import MBOX_SUFFIXES
+from inbox_env.ingest.table_rows import is_csv_of_mail, is_json_of_mail
 
-FileKind = Literal["mbox", "eml", "zip", "tar"]
+FileKind = Literal["mbox", "eml", "emlx", "csv", "jsonl", "parquet", "zip", "tar", "packed"]
 SNIFF_BYTES = 1 << 16
-_MBOX_SUFFIXES = (".mbox", ".mbx", ".mboxrd", ".mboxcl")
 _MAIL_FIELDS = frozenset(
     (
         *("from", "to", "cc", "bcc", "subject", "date", "received", "message-id", "return-path", "reply-to"),
@@ -21,17 +23,19 @@ _USUAL_STARTS = (b"message-id:", b"return-path:", b"received:", b"from:", b"date
 
 
 def kind_of(head: bytes, name: str) -> FileKind | None:
-    """Return what the file is by its first `SNIFF_BYTES`, the name deciding only between mbox and one message."""
-    if head.startswith(b"PK\x03\x04"):
+    """Return what the file is by its first `SNIFF_BYTES`, the name deciding only between mbox and one message.
+
+    "packed" is one compressed file: what is in it must be looked at in turn.
+    """
+    if head.startswith((b"PK\x03\x04", b"PK\x05\x06")):
         return "zip"
-    if head.startswith((b"\x1f\x8b", b"BZh", b"\xfd7zXZ")) or head[257:262] == b"ustar":
+    if head.startswith((b"\x1f\x8b", b"BZh", b"\xfd7zXZ")):
+        return "packed"
+    if head[257:262] == b"ustar":
         return "tar"
-    suffix = PurePath(name).suffix.lower()
-    if suffix != ".eml" and starts_mbox(head) and (suffix in _MBOX_SUFFIXES or not _is_mail_before(head)):
-        return "mbox"
-    if is_mail(head):
-        return "eml"
-    return "mbox" if suffix in _MBOX_SUFFIXES else None  # its first separator may lie further on
+    if head.startswith(b"PAR1"):
+        return "parquet"
+    return _kind_of_text(head, PurePath(name).suffix.lower())
 
 
 def is_mail(head: bytes) -> bool:
@@ -41,6 +45,20 @@ def is_mail(head: bytes) -> bool:
         return True
     fields = split_headers(head)[0].fields
     return not _MAIL_FIELDS.isdisjoint(fields)
+
+
+def _kind_of_text(head: bytes, suffix: str) -> FileKind | None:
+    if suffix == ".emlx" and length_line(head):
+        return "emlx"
+    if suffix != ".eml" and starts_mbox(head) and (suffix in MBOX_SUFFIXES or not _is_mail_before(head)):
+        return "mbox"
+    if is_csv_of_mail(head):
+        return "csv"
+    if is_json_of_mail(head):
+        return "jsonl"
+    if is_mail(head):
+        return "eml"
+    return "mbox" if suffix in MBOX_SUFFIXES else None  # its first separator may lie further on
 
 
 def _is_mail_before(head: bytes) -> bool:

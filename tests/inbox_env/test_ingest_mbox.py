@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inbox_env.ingest import mbox
+from inbox_env.ingest import mbox_split
 from inbox_env.ingest.mbox import read_mbox
 from inbox_env.ingest.records import RawMail, Reject
 
@@ -39,14 +39,14 @@ def test_escaped_messages_come_back_whatever_the_chunk_size(bodies: list[bytes],
         for body in bodies
     )
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(mbox, "CHUNK_BYTES", chunk)
-        patch.setattr(mbox, "LOOKAHEAD_BYTES", 80)
+        patch.setattr(mbox_split, "CHUNK_BYTES", chunk)
+        patch.setattr(mbox_split, "LOOKAHEAD_BYTES", 80)
         assert raws(written, "x.mboxrd") == [b"Subject: s\n\n" + body + b"\n" for body in bodies]
 
 
 def test_no_message_is_lost_where_chunks_meet(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(mbox, "CHUNK_BYTES", 1_000)
-    monkeypatch.setattr(mbox, "LOOKAHEAD_BYTES", 200)
+    monkeypatch.setattr(mbox_split, "CHUNK_BYTES", 1_000)
+    monkeypatch.setattr(mbox_split, "LOOKAHEAD_BYTES", 200)
     message = LINE + b"Subject: a\n\n%s\n\n" % (b"word " * 16)
     for shift in range(len(message)):
         first = LINE + b"Subject: a\n\n" + b"x" * shift + b"\n\n"
@@ -96,9 +96,9 @@ def test_separators_in_use_are_known(line: bytes) -> None:
 
 
 def test_a_message_over_the_limit_keeps_its_start_and_the_next_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(mbox, "CHUNK_BYTES", 10_000)
-    monkeypatch.setattr(mbox, "MAX_MESSAGE_BYTES", 50_000)
-    monkeypatch.setattr(mbox, "KEPT_OF_TOO_LARGE", 1_000)
+    monkeypatch.setattr(mbox_split, "CHUNK_BYTES", 10_000)
+    monkeypatch.setattr(mbox_split, "MAX_MESSAGE_BYTES", 50_000)
+    monkeypatch.setattr(mbox_split, "KEPT_OF_TOO_LARGE", 1_000)
     small = LINE + b"Subject: small\n\nx\n\n"
     large = LINE + b"Subject: large\n\n" + b"y" * 79 * 2_000 + b"\n\n"
     items = read(small + large + small)

@@ -64,8 +64,8 @@ def test_maildir_folders_flags_and_states(tmp_path: Path) -> None:
     assert [(mail.folder, mail.labels) for mail in mails] == [
         ("inbox", ()),
         ("inbox", ()),
-        ("inbox", ("trash",)),
-        ("Sent/2001", ("drafts",)),
+        ("inbox", ("Trash",)),
+        ("Sent/2001", ("Drafts",)),
     ]
 
 
