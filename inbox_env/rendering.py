@@ -145,4 +145,5 @@ def _attachment(attachment: Attachment) -> str:
 
 
 def one_line(text: str) -> str:
+    """Return the text with all its whitespace collapsed to single spaces."""
     return " ".join(text.split())
