@@ -13,7 +13,7 @@ import time
 import atheris
 
 with atheris.instrument_imports(include=["inbox_env"]):
-    from inbox_env.ingest.clean import FOLDED, split_quotes
+    from inbox_env.ingest.clean import FOLDED, split_forwards, split_quotes, split_signature
     from inbox_env.ingest.headers import split_odd_headers
     from inbox_env.ingest.parse import parse_carefully, parse_email
 
@@ -34,6 +34,11 @@ def check(raw: bytes) -> None:
     folded, quoted = split_quotes(email.body)
     if FOLDED not in email.body:
         assert sorted(folded.replace(FOLDED, "").split() + quoted.split()) == sorted(email.body.split())
+    own, signature = split_signature(email.body)
+    assert own.split() + signature.split() == email.body.split()
+    split_forwards(email.body)
+    read = parse_email(raw, folder="f", attachment_text=True)
+    assert (read.body, read.subject, len(read.attachments)) == (email.body, email.subject, len(email.attachments))
     assert time.process_time() - started < SECONDS_AT_MOST
 
 
