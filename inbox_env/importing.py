@@ -122,8 +122,8 @@ class _Import:
 
     def run(self) -> ImportSummary:
         """Read, merge and build; keep what was read when that fails for want of room or is stopped."""
-        with tempfile.TemporaryDirectory() as spare:
-            dry = self.options.is_dry_run
+        dry = self.options.is_dry_run
+        with tempfile.TemporaryDirectory() if dry else nullcontext("") as spare:
             folder = Path(spare) / "staging" if dry else staging_folder(self.mailbox, self.inbox)
             staging = self._open_staging(folder)
             keep = False
