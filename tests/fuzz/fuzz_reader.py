@@ -12,7 +12,7 @@ import sys
 import atheris
 
 with atheris.instrument_imports(include=["inbox_env"]):
-    from reader_rules import check
+    from tests.fuzz.reader_rules import check
 
 SECONDS_AT_MOST = 10.0  # instrumented code is several times slower
 
