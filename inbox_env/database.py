@@ -82,10 +82,16 @@ class Database:
         database._check_schema()
         return database
 
-    def rows(self, sql: str, parameters: Sequence[Any] | Mapping[str, Any] = ()) -> list[tuple[Any, ...]]:
-        """Return all rows of one statement; raises QueryTooSlow past the limit and CorruptError on damage."""
+    def rows(
+        self, sql: str, parameters: Sequence[Any] | Mapping[str, Any] = (), *, goes_on: bool = False
+    ) -> list[tuple[Any, ...]]:
+        """Return all rows of one statement; raises QueryTooSlow past the limit and CorruptError on damage.
+
+        `goes_on`: it shares the limit of the statement before it on this thread, as a part of the same query.
+        """
         connection = self._connection()
-        self._local.deadline = None  # set on first need: asking for CPU time costs more than many a query
+        if not goes_on:
+            self._local.deadline = None  # set on first need: asking for CPU time costs more than many a query
         try:
             return connection.execute(sql, parameters).fetchall()
         except sqlite3.OperationalError as error:

@@ -6,7 +6,6 @@ makes the snippets of its hits. Knows nothing of timing.
 
 from __future__ import annotations
 
-import shutil
 import sqlite3
 from collections.abc import Iterator
 from dataclasses import replace
@@ -213,18 +212,18 @@ def build_tantivy(mailbox: Path, folder: Path) -> Path:
     return ensure(folder, build)
 
 
-def build_whoosh_mailbox(mailbox: Path, inboxes: list[str], path: Path) -> Path:
-    """Return a mailbox of these inboxes with a Whoosh index, whose folder is named after it: it is built in place."""
-    if path.exists():
-        return path
-    path.parent.mkdir(parents=True, exist_ok=True)
-    shutil.rmtree(path.with_name(path.name + ".whoosh"), ignore_errors=True)
-    store = EmailStore.open(mailbox)
-    for name in inboxes:
-        mails = (stored.email for stored in store.emails(name))
-        build_inbox(path, name, mails, owner=store.info(name).owner, index="whoosh")
-    store.close()
-    return path
+def build_whoosh_mailbox(mailbox: Path, inboxes: list[str], folder: Path) -> Path:
+    """Return a mailbox of these inboxes with Whoosh indexes, in a folder of its own."""
+
+    def build(partial: Path) -> None:
+        partial.mkdir()
+        store = EmailStore.open(mailbox)
+        for name in inboxes:
+            mails = (stored.email for stored in store.emails(name))
+            build_inbox(partial / "mails.db", name, mails, owner=store.info(name).owner, index="whoosh")
+        store.close()
+
+    return ensure(folder, build) / "mails.db"
 
 
 def _finish(writer: Any) -> None:

@@ -7,6 +7,7 @@ numbers give the same mails. Knows nothing of what is measured.
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -110,6 +111,9 @@ def ensure(path: Path, build: Callable[[Path], None]) -> Path:
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
         partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
+        if partial.is_dir():
+            shutil.rmtree(partial)
+        partial.unlink(missing_ok=True)  # of a killed run with this process id
         build(partial)
         partial.rename(path)
     return path

@@ -37,6 +37,7 @@ class QueryMaker:
         self._texts = [_PLAIN.findall(f"{mail.subject}\n{mail.body}") for mail in mails]
         people = {word for mail in mails for who in (mail.sender, *mail.recipients) for word in words(str(who))}
         counts = Counter(word for text in self._texts for word in set(text))
+        self._most_rare = max(0.002, 1 / len(mails))
         self._share = {word: count / len(mails) for word, count in counts.items() if word not in people}
 
     def ask(self, kind: str) -> Asked | None:
@@ -49,7 +50,7 @@ class QueryMaker:
         return None
 
     def _query(self, kind: str, mail: Email, text: list[str]) -> SearchQuery | None:
-        rare, medium, common = (self._pick(text, *bounds) for bounds in ((0, 0.002), (0.004, 0.05), (0.1, 1)))
+        rare, medium, common = (self._pick(text, *bounds) for bounds in ((0, self._most_rare), (0.004, 0.05), (0.1, 1)))
         wanted = {"rare": rare[:1], "common": common[: self._random.choice((1, 1, 2))], "mixed": common[:1] + rare[:1]}
         keywords = tuple(wanted.get(kind, medium[: self._random.choice((1, 2))]))
         if kind == "phrase":

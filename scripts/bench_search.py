@@ -182,7 +182,7 @@ def _compare_whoosh(
 ) -> None:
     """Measure Whoosh beside the own index on the inboxes that both have."""
     some = [one for one in asked if one.inbox in chosen]
-    path = build_whoosh_mailbox(mailbox, chosen, cache / f"{mailbox.stem}-whoosh-{len(chosen)}.db")
+    path = build_whoosh_mailbox(mailbox, chosen, cache / f"{mailbox.stem}-whoosh-{len(chosen)}")
     engines: dict[str, Engine] = {"whoosh": OwnEngine(path, "newest"), "beside whoosh": OwnEngine(mailbox, "newest")}
     timings = time_queries(engines, some, 1)
     for name, timing in timings.items():

@@ -13,6 +13,7 @@ from scripts.cli import command_parser
 PARTS = {
     "import": "scripts.bench_import",
     "search": "scripts.bench_search",
+    "read": "scripts.bench_read",
     "sampler": "scripts.bench_sampler",
     "trainer": "scripts.bench_trainer",
 }

@@ -139,14 +139,7 @@ class EnvConfig(Section):
 
     def limits(self) -> EnvLimits:
         """Return these limits as the environment takes them."""
-        style = ResultStyle(
-            hits_per_page=self.hits_per_page,
-            snippet_chars=self.snippet_chars,
-            page_chars=self.page_chars,
-            show_addresses=self.show_addresses,
-            show_thread=self.show_thread,
-            result_chars=self.result_chars,
-        )
+        style = ResultStyle(**self.model_dump(include=set(ResultStyle.model_fields)))
         return EnvLimits(max_turns=self.max_turns, max_invalid_calls=self.max_invalid_calls, style=style)
 
 

@@ -1,0 +1,120 @@
+"""Results that an agent can afford and complete: limits in characters, texts of attachments, threads."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from inbox_env.actions import ToolCall, ToolResult
+from inbox_env.emails import Address, Attachment, Email
+from inbox_env.inbox import Inbox
+from inbox_env.rendering import ResultStyle
+from inbox_env.store import build_inbox
+from inbox_env.tools import Toolbox
+
+ME = Address("Me", "me@x.org")
+ANN = Address("Ann Lee", "ann@x.org")
+START = datetime(2001, 5, 1, tzinfo=UTC)
+
+
+def mail(number: int, subject: str, body: str, **fields: Any) -> Email:
+    values = {"sender": ANN, "to": (ME,), **fields}
+    return Email(message_id=f"<{number}@x>", date=START + timedelta(days=number), subject=subject, body=body, **values)
+
+
+@pytest.fixture(scope="module")
+def inbox(tmp_path_factory: pytest.TempPathFactory) -> Inbox:
+    many = tuple(Address(f"Person Number {n}", f"person.number{n}@example.org") for n in range(300))
+    minutes = Attachment("minutes\n1.txt", "text/plain", 90, "Minutes of the zeppelin meeting\nall agreed")
+    photo = Attachment("p.jpg", "image/jpeg", 9_000)
+    mails = [
+        mail(0, "Files", "See both, not here.\n\n> quoted plan", attachments=(photo, minutes)),
+        mail(1, "Zeppelin " + "long subject " * 30, "a zeppelin " + "flies over the town " * 900, to=many),
+        mail(2, "Re: Files", "thanks", in_reply_to="<0@x>"),
+        mail(3, "Re: Files", "welcome", references=("<0@x>", "<2@x>")),
+        *(mail(n, f"Zeppelin {n}", "zeppelin news " * 40) for n in range(10, 40)),
+        *(mail(n, "Round", "round", references=("<50@x>",)) for n in range(50, 64)),
+    ]
+    path = tmp_path_factory.mktemp("mail") / "m.db"
+    build_inbox(path, "me", mails, owner=ME)
+    return Inbox.open(path, "me")
+
+
+def call(inbox: Inbox, name: str, style: ResultStyle, as_of: datetime | None = None, /, **arguments: Any) -> ToolResult:
+    result = Toolbox(inbox, as_of, style).execute(ToolCall(name, arguments))
+    assert isinstance(result, ToolResult)
+    return result
+
+
+def test_the_text_of_an_attachment_is_found_shown_and_read(inbox: Inbox) -> None:
+    found = call(inbox, "search_emails", ResultStyle(), keywords=["zeppelin meeting"])
+    assert found.content == "1 found\n1 2001-05-01 Ann Lee: Files | Minutes of the zeppelin meeting all agreed"
+    pages = [call(inbox, "read_email", ResultStyle(), id=1, page=page).content for page in (1, 2, 3)]
+    bodies = [page.split("\n\n", 1)[1] for page in pages]
+    assert bodies == [
+        "See both, not here.\n\n[quoted text folded]\n[page 1 of 3]",
+        "[attachment minutes 1.txt]\nMinutes of the zeppelin meeting\nall agreed\n[page 2 of 3]",
+        "> quoted plan\n[page 3 of 3]",
+    ]
+
+
+def test_a_hit_whose_word_stands_in_no_text_shows_the_beginning(inbox: Inbox) -> None:
+    found = call(inbox, "search_emails", ResultStyle(), keywords=["files"], sent_before="2001-05-01")
+    assert found.content.endswith("Ann Lee: Files | See both, not here. > quoted plan")
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    st.integers(400, 3000),
+    st.integers(1, 100),
+    st.sampled_from([0, 160, 2000]),
+    st.lists(st.sampled_from(["zeppelin", "round", "x" * 128, "nothing", "a b"]), min_size=1, max_size=16),
+    st.integers(1, 4),
+)
+def test_no_result_exceeds_its_limit(
+    inbox: Inbox, result_chars: int, hits: int, snippet: int, keywords: list[str], page: int
+) -> None:
+    style = ResultStyle(result_chars=result_chars, hits_per_page=hits, snippet_chars=snippet, show_thread=True)
+    results = [call(inbox, "search_emails", style, keywords=keywords, page=page)]
+    results += [call(inbox, "read_email", style, id=number, page=page) for number in (1, 2, 40)]
+    results.append(call(inbox, "read_email", style, **{"x" * 5000: 1}))
+    assert max(len(result.content) for result in results) <= result_chars
+
+
+@pytest.mark.parametrize("result_chars", [400, 900, 5000])
+def test_every_hit_and_every_word_is_reached_within_a_limit(inbox: Inbox, result_chars: int) -> None:
+    style = ResultStyle(result_chars=result_chars)
+    listed: list[str] = []
+    for page in range(1, 40):
+        result = call(inbox, "search_emails", style, keywords=["zeppelin"], page=page)
+        if result.is_error:
+            break
+        listed += result.listed
+        assert len(result.content.splitlines()) == 1 + len(result.listed)
+    assert sorted(listed) == sorted(f"<{n}@x>" for n in (0, 1, *range(10, 40)))
+    pages = [call(inbox, "read_email", style, id=2, page=page).content for page in range(1, 200)]
+    text = " ".join(page.split("\n\n", 1)[1].rsplit("\n", 1)[0] for page in pages if "\n\n" in page)
+    assert text.split() == inbox.read(2, as_of=None).email.body.split()
+
+
+def test_shortened_lines_are_announced(inbox: Inbox) -> None:
+    content = call(inbox, "search_emails", ResultStyle(result_chars=400), keywords=["zeppelin"], order="newest").content
+    assert content.splitlines()[0] == "32 found, page 1 of 7, lines shortened"
+    assert all(line.endswith("...") for line in content.splitlines()[1:])
+    roomy = call(inbox, "search_emails", ResultStyle(result_chars=9000), keywords=["zeppelin"]).content
+    assert roomy == call(inbox, "search_emails", ResultStyle(), keywords=["zeppelin"]).content
+
+
+def test_a_mail_names_its_thread_as_far_as_it_is_visible(inbox: Inbox) -> None:
+    style = ResultStyle(show_thread=True)
+    assert "\nThread: 1, 3, 4\n" in call(inbox, "read_email", style, id=3).content
+    assert "\nThread: 1, 3\n" in call(inbox, "read_email", style, START + timedelta(days=2), id=3).content
+    assert "Thread:" not in call(inbox, "read_email", style, START, id=1).content
+    assert "Thread:" not in call(inbox, "read_email", style, id=2).content
+    assert "Thread:" not in call(inbox, "read_email", ResultStyle(), id=3).content
+    numbers = ", ".join(str(number) for number in range(35, 45))
+    assert f"\nThread: {numbers}, ...\n" in call(inbox, "read_email", style, id=36).content
