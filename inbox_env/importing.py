@@ -26,11 +26,12 @@ from inbox_env.database import MAX_EMAILS
 from inbox_env.email_rows import MAIL_COLUMNS
 from inbox_env.emails import Address
 from inbox_env.errors import ExitCode, MailsleuthError, ResourceError, StoppedError, UsageError
+from inbox_env.indexing import IndexHelper
 from inbox_env.ingest.documents import check_document_readers
 from inbox_env.ingest.records import MAX_MESSAGE_BYTES
 from inbox_env.ingest.sources import Source, find_source
 from inbox_env.lock import mailbox_lock
-from inbox_env.merging import Merged, merge_rows
+from inbox_env.merging import Merged, join_copies_and_threads, merge_rows
 from inbox_env.migrations import migrate
 from inbox_env.reading import BATCH_BYTES, BATCH_MAILS, Progress, ReadPlan, read_all
 from inbox_env.staged_rows import ReadOptions, StoredRow
@@ -121,8 +122,8 @@ class _Import:
 
     def run(self) -> ImportSummary:
         """Read, merge and build; keep what was read when that fails for want of room or is stopped."""
-        with tempfile.TemporaryDirectory() as spare:
-            dry = self.options.is_dry_run
+        dry = self.options.is_dry_run
+        with tempfile.TemporaryDirectory() if dry else nullcontext("") as spare:
             folder = Path(spare) / "staging" if dry else staging_folder(self.mailbox, self.inbox)
             staging = self._open_staging(folder)
             keep = False
@@ -166,16 +167,21 @@ class _Import:
         return self._summary(staging, merged, owner, skipped, rejects_path)
 
     def _write(self, staging: Staging, merged: Merged, owner: Address, states: dict[int, str | None]) -> None:
-        is_same = self.info is not None and (self.info.index, self.info.owner) == (self.options.index, owner)
-        if not staging.num_mails() or (is_same and not merged.num_new and not merged.has_changed and not states):
+        if not staging.num_mails():
             return
-        records = tuple(
-            SourceRecord(place, source.fingerprint(), states.get(number))
-            for number, (place, source) in enumerate(zip(self.places, self.sources, strict=True))
-        )
-        is_big = self._num_workers() > 1
-        plan = (self.mailbox, self.inbox, staging.folder, owner, self.options.index, records, is_big, self._is_stopped)
-        build(Plan(*plan))
+        is_apart = merged.num_new > 0 and self.options.index == "fts5" and self._num_workers() > 1
+        num_before = self.info.num_emails if self.info is not None else 0
+        with IndexHelper(staging.folder) if is_apart else nullcontext() as helper:
+            has_changed = join_copies_and_threads(staging.folder, num_before, self._is_stopped)
+            is_same = self.info is not None and (self.info.index, self.info.owner) == (self.options.index, owner)
+            if is_same and not merged.num_new and not has_changed and not states:
+                return
+            records = tuple(
+                SourceRecord(place, source.fingerprint(), states.get(number))
+                for number, (place, source) in enumerate(zip(self.places, self.sources, strict=True))
+            )
+            target = (self.mailbox, self.inbox, staging.folder, owner, self.options.index)
+            build(Plan(*target, records, helper, self._is_stopped))
 
     def _summary(
         self, staging: Staging, merged: Merged, owner: Address, skipped: Counter[str], rejects_path: Path | None

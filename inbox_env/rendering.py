@@ -100,7 +100,7 @@ def _cut(text: str, page_chars: int) -> int:
 
 
 def _render_hit(hit: SearchHit) -> str:
-    day = "undated" if hit.date is None else f"{hit.date:%Y-%m-%d}"
+    day = "undated" if hit.date is None else hit.date.date().isoformat()
     snippet = f" | {hit.snippet}" if hit.snippet else ""
     return f"{hit.number} {day} {one_line(hit.sender)}: {one_line(hit.subject)}{snippet}"
 

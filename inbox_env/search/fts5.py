@@ -104,7 +104,7 @@ class Fts5Index:
             return 0
         if not expression:
             return last - first + 1
-        return int(self._database.rows(self._statements.count, (expression, first, last))[0][0])
+        return int(self._database.rows(self._statements.count, (expression, first, last), goes_on=True)[0][0])
 
 
 def table_name(inbox_id: int) -> str:

@@ -68,11 +68,20 @@ class MailTable:
             raise CorruptError(33, "index and mails disagree", where=str(self._database.path), next_step=DOCTOR)
         if not snippet_chars:
             return tuple(_hit(row, "") for row in rows)
-        texts = {row[0]: (row[6], find_keyword(row[6], keywords)) for row in rows}
-        missed = [number for number, (_, place) in texts.items() if place < 0] if keywords else []
-        for number, envelope in self._by_number(SELECT_ATTACHED, missed).values() if missed else ():
-            texts[number] = _attached_text(envelope, keywords) or texts[number]
-        return tuple(_hit(row, cut_snippet(*texts[row[0]], snippet_chars)) for row in rows)
+        wanted = [keyword.lower() for keyword in keywords]
+        texts = [(row[6], find_keyword(row[6], wanted)) for row in rows]
+        if wanted and any(place < 0 for _, place in texts):
+            texts = self._with_attached(rows, texts, wanted)
+        return tuple(_hit(row, cut_snippet(*text, snippet_chars)) for row, text in zip(rows, texts, strict=True))
+
+    def _with_attached(
+        self, rows: Sequence[tuple[Any, ...]], texts: Sequence[tuple[str, int]], wanted: Sequence[str]
+    ) -> list[tuple[str, int]]:
+        """Return the texts, in which a mail without a keyword in its body has its attachment's text instead."""
+        missed = [row[0] for row, (_, place) in zip(rows, texts, strict=True) if place < 0]
+        envelopes = self._by_number(SELECT_ATTACHED, missed)
+        attached = {number: _attached_text(envelope, wanted) for number, envelope in envelopes.values()}
+        return [attached.get(row[0]) or text for row, text in zip(rows, texts, strict=True)]
 
     def fingerprint(self) -> str:
         """Return a hash of which mails these are."""
@@ -106,11 +115,11 @@ def _hit(row: tuple[Any, ...], snippet: str) -> SearchHit:
     return SearchHit(number, message_id, from_microseconds(sent_us), name or address, subject, snippet)
 
 
-def _attached_text(envelope: str, keywords: Sequence[str]) -> tuple[str, int] | None:
+def _attached_text(envelope: str, wanted: Sequence[str]) -> tuple[str, int] | None:
     """Return the first attachment's text that holds a keyword, and where."""
     for attachment in json.loads(envelope).get("attachments", ()):
         text = attachment.get("text", "")
-        place = find_keyword(text, keywords)
+        place = find_keyword(text, wanted)
         if place >= 0:
             return text, place
     return None

@@ -18,13 +18,12 @@ _PIECE = re.compile(r"[^\W_]+")
 
 def make_snippet(body: str, keywords: Sequence[str], num_chars: int) -> str:
     """Return at most `num_chars` of `body` around the first keyword found, else its beginning; whitespace collapsed."""
-    return cut_snippet(body, find_keyword(body, keywords), num_chars) if num_chars > 0 else ""
+    return cut_snippet(body, find_keyword(body, [keyword.lower() for keyword in keywords]), num_chars)
 
 
-def find_keyword(body: str, keywords: Iterable[str]) -> int:
-    """Return where the first keyword that stands in `body` stands there, or -1."""
+def find_keyword(body: str, wanted: Sequence[str]) -> int:
+    """Return where the first keyword that stands in `body` stands there, or -1; the keywords are in lower case."""
     lowered = body.lower()
-    wanted = [keyword.lower() for keyword in keywords]
     for keyword in wanted:
         place = _find(lowered, keyword)
         if place >= 0:

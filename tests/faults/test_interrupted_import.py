@@ -9,10 +9,8 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 from random import Random
-from types import FrameType
 from typing import Any
 
 import pytest
@@ -28,8 +26,8 @@ from tests.faults.import_bench import Bench, box, child, dump, plain
 COMMIT_POINTS: list[tuple[Any, str, int]] = [
     *((Staging, "__init__", 1), (Staging, "commit", 1), (Staging, "commit", 4), (Staging, "commit", 12)),
     *((RowFile, "_write", 1), (RowFile, "_write", 7), (importing, "merge_rows", 1), (merging, "_gather", 1)),
-    *((merging, "_fold_copies", 1), (merging, "_separate_twins", 1), (merging, "_rank", 1)),
-    *((building, "ensure_schema", 1), (building, "_fill", 1), (building, "_index", 1), (building, "build", 1)),
+    *((merging, "_separate_twins", 1), (merging, "_fold_copies", 1), (merging, "_find_threads", 1)),
+    *((building, "ensure_schema", 1), (building, "_fill", 1), (building, "_index", 1)),
     *((importing, "build", 1), (importing, "_write_rejects", 1), (Staging, "close", 1), (Path, "replace", 1)),
 ]
 
@@ -131,19 +129,18 @@ def test_f20_what_a_killed_writer_left_half_written_is_undone(bench: Bench) -> N
     assert dump(bench.mailbox) == before
 
 
-def alarm(seconds: float, handler: Callable[[int, FrameType | None], object] | signal.Handlers) -> None:
-    signal.signal(signal.SIGALRM, handler)
+def alarm(seconds: float, number: signal.Signals) -> None:
+    signal.signal(signal.SIGALRM, lambda *_: os.kill(os.getpid(), number))
     signal.setitimer(signal.ITIMER_REAL, seconds)
 
 
-@pytest.mark.parametrize("handler", [signal.SIG_DFL, signal.default_int_handler], ids=["kill", "interrupt"])
-def test_f20_f21_an_exception_or_a_kill_at_any_time_leaves_the_old_mailbox_or_the_whole_new_one(
-    bench: Bench, golden: dict[str, Any], handler: signal.Handlers
+@pytest.mark.parametrize(("number", "died"), [(signal.SIGKILL, -9), (signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_f20_f21_a_signal_at_any_time_leaves_the_old_mailbox_or_the_whole_new_one(
+    bench: Bench, golden: dict[str, Any], number: signal.Signals, died: int
 ) -> None:
     before = dump(bench.mailbox)
-    died = -signal.SIGALRM if handler is signal.SIG_DFL else ExitCode.INTERRUPTED
     for hundredths in (1, 3, 5, 7, 9, 12, 15, 20, 30):
-        code, errors = child(bench, lambda seconds=hundredths / 100: alarm(seconds, handler))
+        code, errors = child(bench, lambda seconds=hundredths / 100: alarm(seconds, number))
         assert code in (ExitCode.REJECTS, died), errors
         assert dump(bench.mailbox) in (before, golden)
     bench.run()

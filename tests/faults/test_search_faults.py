@@ -132,6 +132,18 @@ def test_f29_a_slow_query_stops_near_its_limit(tmp_path: Path) -> None:
     assert database.rows("SELECT count(*) FROM mails") == [(400,)]
 
 
+def test_f29_a_search_of_many_statements_has_one_limit(tmp_path: Path) -> None:
+    build_inbox(tmp_path / "m.db", "zebra", mails("zebra", 6000))
+    inbox = Inbox.open(tmp_path / "m.db", "zebra")
+    query = SearchQuery(("zebra", "note", "nowhere", *(f"a zebra note {n} a" for n in range(13))))
+    assert inbox.search(query, as_of=None).keyword_counts["zebra"] == 6000
+    inbox._store.database.limit_seconds = 0.0
+    start = time.thread_time()
+    with pytest.raises(QueryTooSlow):
+        inbox.search(query, as_of=None)
+    assert time.thread_time() - start < 0.1
+
+
 def answers(path: Path) -> list[object]:
     """Everything a search and reads of the whole inbox give."""
     inbox = Inbox.open(path, "zebra")
