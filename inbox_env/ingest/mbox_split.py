@@ -16,18 +16,27 @@ from inbox_env.ingest.records import KEPT_OF_TOO_LARGE, MAX_MESSAGE_BYTES
 
 CHUNK_BYTES = 1 << 20
 LOOKAHEAD_BYTES = 4_096  # a From_ line and the start of the header after it
+_LARGE_BYTES = 1 << 23
 _WORD, _MARK = b"From ", b"\nFrom "
 _MAX_LINE_BYTES = 1_000
 _KNOWN = (
-    rb"(?:(?:resent-)?(?:from|to|cc|bcc|sender|date|message-id)|subject|received|return-path|reply-to|delivered-to"
-    rb"|mime-version|content-[a-z-]+|x-[!-9;-~]+|status|lines|in-reply-to|references|list-[a-z-]+|dkim-signature)"
+    rb"(?:(?:resent-)?(?:from|to|cc|bcc|sender|date|message-id)|subject|received(?:-spf)?|return-path|reply-to"
+    rb"|delivered-to|mime-version|content-[a-z-]+|x-[!-9;-~]+|status|lines|in-reply-to|references|list-[a-z-]+"
+    rb"|dkim-signature|domainkey-signature|arc-[a-z-]+|authentication-results|user-agent|precedence|newsgroups)"
 )
 _FIELD = rb"(?:[!-9;-~]+[ \t]*:[^\n]*\n(?:[ \t][^\n]*\n)*+)"
 _START = rb"(?:>+From [^\n]*\n)*"
+_CUT_FIELD = rb"[!-9;-~]+[ \t]*:[^\n]*(?:\n[ \t][^\n]*)*\Z"  # the window or the file ends in it
 # Before the known field at most a few others: the search stays linear.
-_OPENS_HEADER = re.compile(_START + rb"(?:\Z|" + _FIELD + rb"{0,20}?" + _KNOWN + rb"[ \t]*:)", re.IGNORECASE)
-_OPENS_MAIL = re.compile(_START + _FIELD + rb"{0,20}?" + _KNOWN + rb"[ \t]*:[^\n]*\n(?:[ \t][^\n]*\n)*+"
-                         + _FIELD + rb"{0,20}?" + _KNOWN + rb"[ \t]*:", re.IGNORECASE)  # fmt: skip
+_OPENS_HEADER = re.compile(
+    _START + rb"(?:\Z|" + _FIELD + rb"{0,20}?(?:" + _KNOWN + rb"[ \t]*:|" + _CUT_FIELD + rb"))", re.IGNORECASE
+)
+_OPENS_MAIL = re.compile(
+    _START
+    + (_FIELD + rb"{0,20}?" + _KNOWN + rb"[ \t]*:[^\n]*\n(?:[ \t][^\n]*\n)*+")
+    + (_FIELD + rb"{0,20}?" + _KNOWN + rb"[ \t]*:"),
+    re.IGNORECASE,
+)
 _USUAL = re.compile(  # most separators by far: decided in one match
     rb"From [^\s]+ (?:Mon|Tue|Wed|Thu|Fri|Sat|Sun) [A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d (?:19|20)\d\d\r?\n"
     + (_KNOWN + rb":"),
@@ -96,6 +105,8 @@ class _Splitter:
                 data = bytes(view[self._start : end]) if head is None else head
             is_last = self._has_ended and end == len(self._data)
             self._start, self._scanned = end, end + 1
+            if end > _LARGE_BYTES:
+                self._forget()
             yield Piece(offset, data, is_prefix, head is not None, is_last, is_doubtful, num_after)
             is_prefix = False
 
@@ -172,12 +183,16 @@ class _Splitter:
         self._scanned = end
         return end - stop
 
+    def _forget(self) -> None:
+        """Give back the memory of what was read."""
+        del self._data[: self._start]
+        self._base += self._start
+        self._scanned = max(0, self._scanned - self._start)
+        self._start = 0
+
     def _read_more(self) -> None:
         if self._start:
-            del self._data[: self._start]
-            self._base += self._start
-            self._scanned = max(0, self._scanned - self._start)
-            self._start = 0
+            self._forget()
         chunk = self._stream.read(CHUNK_BYTES)
         self._has_ended = not chunk
         self._has_lengths = self._has_lengths or b"ontent-Length:" in chunk or b"ontent-length:" in chunk

@@ -31,7 +31,7 @@ def is_csv_of_mail(head: bytes) -> bool:
     if line is None or "," not in line[0]:
         return False
     try:
-        names = frozenset(next(csv.reader([line[0]])))
+        names = frozenset(next(csv.reader([line[0]], strict=True)))
     except (csv.Error, StopIteration):
         return False
     return names >= _KAGGLE or names >= _HUB
@@ -70,7 +70,7 @@ def _to_bytes(row: Mapping[str, object]) -> bytes:
     message = Message()
     message_id = _line(row.get("message_id"))
     if message_id:
-        message["Message-ID"] = message_id if message_id.startswith("<") else f"<{message_id}>"
+        message["Message-ID"] = _encoded(message_id if message_id.startswith("<") else f"<{message_id}>")
     date = _date(row.get("date"))
     if date is not None:
         message["Date"] = format_datetime(date)
@@ -85,7 +85,7 @@ def _to_bytes(row: Mapping[str, object]) -> bytes:
         return b""
     charset = Charset("utf-8")
     charset.body_encoding = QP
-    message.set_payload(body.encode("utf-8", "replace").decode("utf-8"), charset)
+    message.set_payload(_valid(body), charset)
     return message.as_bytes()
 
 
@@ -121,7 +121,12 @@ def _date(value: object) -> datetime | None:
 
 
 def _line(value: object) -> str:
-    return " ".join(_text(value).replace("\0", " ").split())
+    return " ".join(_valid(_text(value)).replace("\0", " ").split())
+
+
+def _valid(text: str) -> str:
+    """The text without the lone surrogates that stand for bytes of another charset."""
+    return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")
 
 
 def _text(value: object) -> str:
