@@ -59,6 +59,11 @@ class Email:
         return self.to + self.cc + self.bcc
 
     def content_key(self) -> str:
-        """Hex SHA-256 of sender, subject and whitespace-normalised body: equal for copies of one mail."""
-        text = "\n".join((self.sender.email, " ".join(self.subject.split()), " ".join(self.body.split())))
+        """Hex SHA-256 of sender, subject, whitespace-normalised body and what is attached: equal for copies of one mail.
+
+        A scanner sends every page under one subject, without a body: only the attachments tell those mails apart.
+        """
+        attached = (f"{attachment.name} {attachment.size}" for attachment in self.attachments)
+        words = (" ".join(text.split()) for text in (self.subject, self.body))
+        text = "\n".join((self.sender.email, *words, *attached))
         return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
