@@ -6,12 +6,9 @@ nothing of readers or of search syntax.
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import sqlite3
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -23,24 +20,22 @@ from inbox_env.database import MAX_EMAILS
 from inbox_env.email_rows import MAIL_COLUMNS, clean, from_row
 from inbox_env.emails import Address, Email
 from inbox_env.errors import CorruptError, ResourceError, UsageError
-from inbox_env.merging import MERGED_NAME, attach_rows, text_choice, text_joins
+from inbox_env.indexing import IndexHelper, index_apart, take_over_words
 from inbox_env.migrations import create_indexes, ensure_schema
-from inbox_env.search.fts5 import CREATE_TABLE, OPTIMIZE, drop_fts5, table_name
+from inbox_env.row_files import GAINED_NAME, MERGED_NAME, attach, text_choice, text_joins
+from inbox_env.search.fts5 import drop_fts5, table_name
 from inbox_env.search.mails import SELECT_MESSAGE_IDS, fingerprint
-from inbox_env.staging import row_files
 
 IndexKind = Literal["fts5", "whoosh"]
 
 INSERT_MAILS = """INSERT INTO main.mails (id, inbox_id, {columns}, thread)
-    SELECT {base} + rank, {inbox_id}, kept.message_id, kept.sent_us, {sender_name}, {sender_email}, {subject},
-    coalesce(kept.envelope, {envelope}), {body}, thread
-    FROM merged.ranks JOIN merged.kept ON kept.seq = ranks.seq {joins} ORDER BY rank"""
-INSERT_WORDS = """INSERT INTO main.{table} (rowid, subject, who, body) SELECT rank, {subject}, {who}, {body}
-    FROM merged.ranks {joins} ORDER BY rank"""
-SET_OPTION = "INSERT INTO main.{table} ({table}, rank) VALUES (?, ?)"
+    SELECT {base} + ranks.rank, {inbox_id}, kept.message_id, kept.sent_us, {sender_name}, {sender_email}, {subject},
+    coalesce(gains.envelope, {envelope}), {body}, thread
+    FROM merged.ranks JOIN merged.kept ON kept.seq = ranks.seq JOIN gained.threads ON threads.rank = ranks.rank
+    LEFT JOIN gained.gains ON gains.seq = ranks.seq {joins} ORDER BY ranks.rank"""
 INSERT_ALIASES = """INSERT OR IGNORE INTO main.aliases (inbox_id, message_id, mail_id)
-    SELECT {inbox_id}, alias.value, {base} + rank FROM merged.kept JOIN merged.ranks ON ranks.seq = kept.seq,
-    json_each(kept.aliases) AS alias WHERE kept.aliases <> '[]' ORDER BY rank"""
+    SELECT inbox_id, alias.value, mails.id FROM main.mails, json_each(envelope, '$.aliases') AS alias
+    WHERE inbox_id = ?"""
 DELETE_ALIASES = "DELETE FROM main.aliases WHERE inbox_id = ?"
 DELETE_MAILS = "DELETE FROM main.mails WHERE inbox_id = ?"
 SELECT_SUMMARY = (
@@ -56,15 +51,8 @@ SELECT_INBOX_ID = "SELECT id FROM main.inboxes WHERE name = ?"
 INSERT_SOURCE = "INSERT OR REPLACE INTO main.sources (inbox_id, place, fingerprint, imap_state) VALUES (?, ?, ?, ?)"
 SELECT_MAILS = f"SELECT id, {MAIL_COLUMNS} FROM main.mails WHERE id BETWEEN ? AND ? ORDER BY id"
 
-SHADOW_TABLES = ("data", "idx", "docsize", "config")
-WORDS_NAME = "words.db"
 _UNWRITABLE = (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM)
-_HASH_BYTES = 1 << 26  # words gathered in memory before they are sorted out to disk: fewer pieces to merge
 _OPCODES = 100_000
-_START = """import json, sys
-sys.path[:] = json.loads(sys.argv[1])
-from inbox_env.building import index_apart
-index_apart(*sys.argv[2:])"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,24 +74,24 @@ class Plan:
     owner: Address
     index: IndexKind
     sources: tuple[SourceRecord, ...] = ()
-    is_shared_out: bool = False
+    helper: IndexHelper | None = None
     is_stopped: Callable[[], bool] = field(default=lambda: False)
 
 
 def build(plan: Plan) -> int:
-    """Build the inbox and return its number of mails; the file is as it was when anything goes wrong."""
+    """Build the inbox and return its number of mails; the file is as it was when anything goes wrong.
+
+    Raises CorruptError, and sqlite3.DatabaseError as `write_error` explains it.
+    """
     is_new = not plan.path.exists()
     target = plan.folder / "mailbox.db" if is_new else plan.path
     target.with_name("mailbox.db").unlink(missing_ok=True)
-    try:
-        with closing(sqlite3.connect(target, isolation_level=None)) as connection:
-            if is_new:
-                connection.execute("PRAGMA main.journal_mode = OFF")
-                connection.execute("PRAGMA main.synchronous = OFF")
-            connection.execute("PRAGMA main.cache_size = -32768")
-            num_emails = _build(connection, plan)
-    except sqlite3.DatabaseError as error:
-        raise write_error(error, plan.path) from error
+    with closing(sqlite3.connect(target, isolation_level=None)) as connection:
+        if is_new:
+            connection.execute("PRAGMA main.journal_mode = OFF")
+            connection.execute("PRAGMA main.synchronous = OFF")
+        connection.execute("PRAGMA main.cache_size = -32768")
+        num_emails = _build(connection, plan)
     if is_new:
         _put_in_place(target, plan.path)
     return num_emails
@@ -124,48 +112,24 @@ def write_error(error: sqlite3.DatabaseError, path: Path) -> UsageError | Corrup
     return ResourceError(44, what, where=str(path))
 
 
-def index_apart(folder: str, inbox_id: str) -> None:
-    """Fill the words of an inbox into a file of their own: what a helper process does while mails are written."""
-    path = Path(folder) / WORDS_NAME
-    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
-        connection.execute("PRAGMA journal_mode = OFF")
-        connection.execute("PRAGMA synchronous = OFF")
-        _attach(connection, Path(folder))
-        connection.execute("BEGIN")
-        _fill_words(connection, int(inbox_id), len(row_files(Path(folder))))
-        connection.execute("COMMIT")
-
-
 def _build(connection: sqlite3.Connection, plan: Plan) -> int:
     connection.execute("BEGIN IMMEDIATE")
     is_empty = ensure_schema(connection, plan.path)
     connection.execute(INSERT_INBOX, (clean(plan.inbox),))
     inbox_id = int(connection.execute(SELECT_INBOX_ID, (clean(plan.inbox),)).fetchone()[0])
-    _attach(connection, plan.folder)
+    num_files = attach(connection, plan.folder, MERGED_NAME, GAINED_NAME)
     connection.set_progress_handler(plan.is_stopped, _OPCODES)
-    helper = _start_helper(plan, inbox_id) if plan.is_shared_out and plan.index == "fts5" else None
-    try:
-        num_emails = _fill(connection, plan, inbox_id)
-        if is_empty:
-            create_indexes(connection)
-        _index(connection, plan, inbox_id, helper)
-    finally:
-        if helper is not None:
-            helper.kill()
-            helper.wait()
+    num_emails = _fill(connection, plan, inbox_id, num_files)
+    if is_empty:
+        create_indexes(connection)
+    _index(connection, plan, inbox_id)
     connection.executemany(INSERT_SOURCE, ((inbox_id, s.place, s.fingerprint, s.imap_state) for s in plan.sources))
     connection.set_progress_handler(None, 0)
     connection.execute("COMMIT")
     return num_emails
 
 
-def _attach(connection: sqlite3.Connection, folder: Path) -> None:
-    connection.execute("ATTACH DATABASE ? AS merged", (str(folder / MERGED_NAME),))
-    attach_rows(connection, folder)
-
-
-def _fill(connection: sqlite3.Connection, plan: Plan, inbox_id: int) -> int:
-    num_files = len(row_files(plan.folder))
+def _fill(connection: sqlite3.Connection, plan: Plan, inbox_id: int, num_files: int) -> int:
     connection.execute(DELETE_ALIASES, (inbox_id,))
     connection.execute(DELETE_MAILS, (inbox_id,))
     texts = {
@@ -174,7 +138,7 @@ def _fill(connection: sqlite3.Connection, plan: Plan, inbox_id: int) -> int:
     base = inbox_id * MAX_EMAILS
     places = {"base": base, "inbox_id": inbox_id, "joins": text_joins(num_files)}
     connection.execute(INSERT_MAILS.format(columns=MAIL_COLUMNS, **places, **texts))
-    connection.execute(INSERT_ALIASES.format(base=base, inbox_id=inbox_id))
+    connection.execute(INSERT_ALIASES, (inbox_id,))
     summary = connection.execute(SELECT_SUMMARY, (inbox_id,)).fetchone()
     if (summary[0],) != connection.execute(COUNT_RANKS).fetchone():
         raise CorruptError(46, "not every mail was written", where=str(plan.path), next_step="import the mail again")
@@ -183,7 +147,7 @@ def _fill(connection: sqlite3.Connection, plan: Plan, inbox_id: int) -> int:
     return int(summary[0])
 
 
-def _index(connection: sqlite3.Connection, plan: Plan, inbox_id: int, helper: subprocess.Popen[bytes] | None) -> None:
+def _index(connection: sqlite3.Connection, plan: Plan, inbox_id: int) -> None:
     directory = whoosh_directory(plan.path, plan.inbox)
     drop_fts5(connection, inbox_id)
     if plan.index == "whoosh":
@@ -193,10 +157,9 @@ def _index(connection: sqlite3.Connection, plan: Plan, inbox_id: int, helper: su
         newest_first = (email for _, email in written(connection, inbox_id, "DESC"))
         build_whoosh(directory, newest_first, fingerprint(message_ids))
         return
-    if helper is not None and _has_finished(helper, plan.is_stopped):
-        _take_over_words(connection, plan.folder, inbox_id)
-    else:
-        _fill_words(connection, inbox_id, len(row_files(plan.folder)))
+    if plan.helper is None or not plan.helper.has_finished(plan.is_stopped):
+        index_apart(plan.folder, plan.is_stopped)
+    take_over_words(connection, table_name(inbox_id), plan.folder)
     shutil.rmtree(directory, ignore_errors=True)
 
 
@@ -207,51 +170,6 @@ def written(
     base = inbox_id * MAX_EMAILS
     for row in connection.execute(f"{SELECT_MAILS} {direction}", (base + 1, base + MAX_EMAILS - 1)):
         yield row[0] - base, from_row(row[1:])
-
-
-def _fill_words(connection: sqlite3.Connection, inbox_id: int, num_files: int) -> None:
-    table = table_name(inbox_id)
-    connection.execute(CREATE_TABLE.format(table=table))
-    for option, value in (("hashsize", _HASH_BYTES), ("automerge", 0)):
-        connection.execute(SET_OPTION.format(table=table), (option, value))
-    words = {
-        "subject": text_choice(num_files, "coalesce({t}.subject_words, {t}.subject)"),
-        "who": text_choice(num_files, "who_words"),
-        "body": text_choice(num_files, "coalesce({t}.body_words, lower({t}.body))"),
-    }
-    connection.execute(INSERT_WORDS.format(table=table, joins=text_joins(num_files), **words))
-    connection.execute(OPTIMIZE.format(table=table))
-    for option, value in (("hashsize", 1 << 20), ("automerge", 4)):  # FTS5's own defaults
-        connection.execute(SET_OPTION.format(table=table), (option, value))
-
-
-def _take_over_words(connection: sqlite3.Connection, folder: Path, inbox_id: int) -> None:
-    """Copy the index that the helper built: FTS5 keeps it in plain tables."""
-    connection.execute("ATTACH DATABASE ? AS words", (str(folder / WORDS_NAME),))
-    table = table_name(inbox_id)
-    connection.execute(CREATE_TABLE.format(table=table))
-    for shadow in SHADOW_TABLES:
-        connection.execute(f"DELETE FROM main.{table}_{shadow}")
-        connection.execute(f"INSERT INTO main.{table}_{shadow} SELECT * FROM words.{table}_{shadow}")
-
-
-def _start_helper(plan: Plan, inbox_id: int) -> subprocess.Popen[bytes]:
-    (plan.folder / WORDS_NAME).unlink(missing_ok=True)
-    arguments = (json.dumps(sys.path), str(plan.folder), str(inbox_id))
-    return subprocess.Popen(  # noqa: S603  # this interpreter, our own code
-        [sys.executable, "-c", _START, *arguments],
-        stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
-    )  # fmt: skip
-
-
-def _has_finished(helper: subprocess.Popen[bytes], is_stopped: Callable[[], bool]) -> bool:
-    """Wait for the helper; without its index, for whatever reason, it is built here."""
-    while True:
-        try:
-            return helper.wait(0.2) == 0
-        except subprocess.TimeoutExpired:
-            if is_stopped():
-                raise sqlite3.OperationalError("interrupted") from None
 
 
 def _put_in_place(built: Path, path: Path) -> None:

@@ -140,7 +140,11 @@ def _sampled(connection: sqlite3.Connection, info: InboxInfo, num_sampled: int) 
     """Whether the index finds mails, spread over the inbox, by their own first words."""
     for number in range(1, info.num_emails + 1, max(1, info.num_emails // num_sampled)):
         row = connection.execute(SELECT_MAIL, (info.id * MAX_EMAILS + number,)).fetchone()
-        subject, _, body = indexed_fields(from_row(row))
+        try:
+            subject, _, body = indexed_fields(from_row(row))
+        except CorruptError:  # the full look counts them
+            yield False
+            continue
         for field in (subject, body):
             if phrase := " ".join(words(field)[:_NUM_WORDS]):
                 found = connection.execute(FIND_MAIL.format(table=table_name(info.id)), (f'"{phrase}"', number))

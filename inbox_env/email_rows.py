@@ -58,6 +58,8 @@ def clean(text: str) -> str:
 
 def _from_row(row: tuple[Any, ...]) -> Email:
     message_id, sent_us, name, address, subject, envelope_json, body = row
+    if not all(isinstance(text, str) for text in (message_id, name, address, subject, body)):
+        raise TypeError("a column that is no text")
     envelope = json.loads(envelope_json)
     return Email(
         message_id=message_id,

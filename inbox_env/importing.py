@@ -26,11 +26,12 @@ from inbox_env.database import MAX_EMAILS
 from inbox_env.email_rows import MAIL_COLUMNS
 from inbox_env.emails import Address
 from inbox_env.errors import ExitCode, MailsleuthError, ResourceError, StoppedError, UsageError
+from inbox_env.indexing import IndexHelper
 from inbox_env.ingest.documents import check_document_readers
 from inbox_env.ingest.records import MAX_MESSAGE_BYTES
 from inbox_env.ingest.sources import Source, find_source
 from inbox_env.lock import mailbox_lock
-from inbox_env.merging import Merged, merge_rows
+from inbox_env.merging import Merged, join_copies_and_threads, merge_rows
 from inbox_env.migrations import migrate
 from inbox_env.reading import BATCH_BYTES, BATCH_MAILS, Progress, ReadPlan, read_all
 from inbox_env.staged_rows import ReadOptions, StoredRow
@@ -121,17 +122,17 @@ class _Import:
 
     def run(self) -> ImportSummary:
         """Read, merge and build; keep what was read when that fails for want of room or is stopped."""
-        with tempfile.TemporaryDirectory() as spare:
-            dry = self.options.is_dry_run
+        dry = self.options.is_dry_run
+        with tempfile.TemporaryDirectory() if dry else nullcontext("") as spare:
             folder = Path(spare) / "staging" if dry else staging_folder(self.mailbox, self.inbox)
             staging = self._open_staging(folder)
             keep = False
             try:
                 return self._run(staging)
-            except (OSError, sqlite3.OperationalError) as error:
+            except (OSError, sqlite3.DatabaseError) as error:
                 keep = not dry
                 self._check_stopped(staging)
-                raise self._no_room(error, staging.folder) or error from error
+                raise self._failure(error, staging.folder) or error from error
             except (StoppedError, ResourceError, KeyboardInterrupt, SystemExit):
                 keep = not dry
                 raise
@@ -144,9 +145,9 @@ class _Import:
     def _open_staging(self, folder: Path) -> Staging:
         try:
             return Staging(folder, self._job())
-        except (OSError, sqlite3.OperationalError) as error:
+        except (OSError, sqlite3.DatabaseError) as error:
             shutil.rmtree(folder, ignore_errors=True)
-            raise self._no_room(error, folder) or error from error
+            raise self._failure(error, folder) or error from error
 
     def _run(self, staging: Staging) -> ImportSummary:
         states = read_all(self._read_plan(), staging)
@@ -166,20 +167,21 @@ class _Import:
         return self._summary(staging, merged, owner, skipped, rejects_path)
 
     def _write(self, staging: Staging, merged: Merged, owner: Address, states: dict[int, str | None]) -> None:
-        is_same = self.info is not None and (self.info.index, self.info.owner) == (self.options.index, owner)
-        if not staging.num_mails() or (is_same and not merged.num_new and not merged.has_changed and not states):
+        if not staging.num_mails():
             return
-        records = tuple(
-            SourceRecord(place, source.fingerprint(), states.get(number))
-            for number, (place, source) in enumerate(zip(self.places, self.sources, strict=True))
-        )
-        is_big = self._num_workers() > 1
-        plan = (self.mailbox, self.inbox, staging.folder, owner, self.options.index, records, is_big, self._is_stopped)
-        try:
-            build(Plan(*plan))
-        except ResourceError:
-            self._check_stopped(staging)
-            raise
+        is_apart = merged.num_new > 0 and self.options.index == "fts5" and self._num_workers() > 1
+        num_before = self.info.num_emails if self.info is not None else 0
+        with IndexHelper(staging.folder) if is_apart else nullcontext() as helper:
+            has_changed = join_copies_and_threads(staging.folder, num_before, self._is_stopped)
+            is_same = self.info is not None and (self.info.index, self.info.owner) == (self.options.index, owner)
+            if is_same and not merged.num_new and not has_changed and not states:
+                return
+            records = tuple(
+                SourceRecord(place, source.fingerprint(), states.get(number))
+                for number, (place, source) in enumerate(zip(self.places, self.sources, strict=True))
+            )
+            target = (self.mailbox, self.inbox, staging.folder, owner, self.options.index)
+            build(Plan(*target, records, helper, self._is_stopped))
 
     def _summary(
         self, staging: Staging, merged: Merged, owner: Address, skipped: Counter[str], rejects_path: Path | None
@@ -259,17 +261,19 @@ class _Import:
             kept = f"{len(staging.done):,} batches are kept in {staging.folder.name}"
             raise StoppedError(code, "stopped", where=kept, next_step="the same command goes on from there")
 
-    def _no_room(self, error: OSError | sqlite3.OperationalError, folder: Path) -> MailsleuthError | None:
-        """SQLite's errors here come from writing files; of the system's, only lack of room is meant."""
-        if isinstance(error, sqlite3.OperationalError):
-            error = OSError(errno.ENOSPC, str(error)) if "full" in str(error) else error
-        if isinstance(error, sqlite3.OperationalError) and "disk I/O" not in str(error):
-            return write_error(error, self.mailbox)
-        if isinstance(error, OSError) and error.errno not in _NO_ROOM:
+    def _failure(self, error: OSError | sqlite3.DatabaseError, folder: Path) -> MailsleuthError | None:
+        """Return what the user can mend; None for an error of the system that is not about room."""
+        known: MailsleuthError = ResourceError(60, f"the import cannot be written: {error}", where=str(self.mailbox))
+        if isinstance(error, sqlite3.DatabaseError):
+            known = write_error(error, self.mailbox)
+        elif error.errno not in _NO_ROOM:
             return None
-        kept = f", with what was read kept in {folder.name}" if folder.exists() else ""
-        next_step = f"make room and import again: the mailbox is as it was{kept}"
-        return ResourceError(60, f"the import cannot be written: {error}", where=str(self.mailbox), next_step=next_step)
+        if not isinstance(known, ResourceError):
+            return known
+        kept = f", what was read is kept in {folder.name}" if folder.exists() else ""
+        do = "close what else writes to it" if "locked" in known.what else "make room"
+        next_step = f"{do} and import again: the mailbox is as it was{kept}"
+        return ResourceError(60, known.what, where=self.mailbox.name, next_step=next_step)
 
 
 def _check_target(mailbox: Path) -> None:

@@ -14,7 +14,7 @@ from itertools import pairwise
 from random import Random
 
 from inbox_env.emails import Address, Email
-from inbox_env.ingest.clean import FOLDED, fold_quotes, strip_signature
+from inbox_env.ingest.clean import FOLDED, fold_quotes, split_forwards, strip_signature
 from inbox_env.search.folding import words
 from inbox_env.store import EmailStore
 
@@ -138,7 +138,7 @@ def person_name(address: Address) -> str:
 
 def own_text(email: Email) -> str:
     """Return what the sender wrote: no quotes, no forwarded mail, no signature, no addresses."""
-    text = strip_signature(fold_quotes(email.body)).replace(FOLDED, "")
+    text = strip_signature(split_forwards(fold_quotes(email.body))[0].replace(FOLDED, ""))
     return _NOT_TEXT.sub(" ", _CARRIED.split(text, maxsplit=1)[0]).strip(" \t\n-")
 
 

@@ -75,7 +75,7 @@ def migrate(path: Path) -> bool:
             connection.execute("BEGIN IMMEDIATE")
             ensure_schema(connection, path)
             connection.execute("COMMIT")
-        except sqlite3.DatabaseError as error:
+        except (sqlite3.DatabaseError, ValueError, KeyError, TypeError) as error:
             what = "not a mailsleuth mailbox, or damaged"
             raise CorruptError(30, what, where=str(path), next_step="import the mail again") from error
     return True

@@ -20,6 +20,7 @@ from pathlib import Path
 from inbox_env.errors import UsageError
 from inbox_env.ingest.owner import OwnerCounts, OwnerGuess
 from inbox_env.ingest.records import Reject
+from inbox_env.row_files import CONTROL_NAME
 
 CREATE_JOB = "CREATE TABLE job (description TEXT NOT NULL, boot TEXT NOT NULL)"
 CREATE_BATCHES = """CREATE TABLE batches (
@@ -42,7 +43,6 @@ SELECT_REJECTS = "SELECT path, offset, reason, sha256 FROM rejects ORDER BY seq"
 COUNT_REJECTS = "SELECT count(*) FROM rejects"
 DELETE_BATCHES = ("DELETE FROM batches WHERE batch >= ?", "DELETE FROM rejects WHERE batch >= ?")
 
-CONTROL_NAME = "control.db"
 _STOPPED_ORDERLY = "synced"
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
@@ -157,19 +157,6 @@ def staging_folders(mailbox: Path) -> list[Path]:
     return sorted(
         path for path in mailbox.absolute().parent.iterdir() if path.name.startswith(f"{mailbox.name}.partial-")
     )
-
-
-def row_files(folder: Path) -> list[Path]:
-    """Return the paths of the row files there are, by number; there are no gaps."""
-    paths: list[Path] = []
-    while (path := row_file(folder, len(paths))).exists():
-        paths.append(path)
-    return paths
-
-
-def row_file(folder: Path, number: int) -> Path:
-    """Return the path of one reading process's rows."""
-    return folder / f"rows-{number}.db"
 
 
 def boot_id() -> str:

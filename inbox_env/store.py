@@ -19,11 +19,12 @@ from inbox_env.building import IndexKind, Plan, build, whoosh_directory, write_e
 from inbox_env.database import MAX_EMAILS, Database, from_microseconds, to_microseconds
 from inbox_env.email_rows import MAIL_COLUMNS, clean, from_row
 from inbox_env.emails import Address, Email
-from inbox_env.errors import UsageError
+from inbox_env.errors import CorruptError, UsageError
 from inbox_env.lock import mailbox_lock
-from inbox_env.merging import merge_rows
+from inbox_env.merging import join_copies_and_threads, merge_rows
+from inbox_env.row_files import row_file
 from inbox_env.staged_rows import ReadOptions, RowFile
-from inbox_env.staging import BatchRecord, Staging, row_file, staging_folder
+from inbox_env.staging import BatchRecord, Staging, staging_folder
 
 __all__ = ["EmailStore", "InboxInfo", "IndexKind", "StoredEmail", "build_inbox", "whoosh_directory"]
 
@@ -69,7 +70,11 @@ class EmailStore:
 
     def __init__(self, database: Database) -> None:
         self.database = database
-        self._infos = {info.name: info for info in map(_to_info, database.rows(SELECT_INBOXES))}
+        try:
+            self._infos = {info.name: info for info in map(_to_info, database.rows(SELECT_INBOXES))}
+        except (TypeError, ValueError, OverflowError) as error:
+            what, next_step = "the list of inboxes is damaged", "import the mail again"
+            raise CorruptError(37, what, where=str(database.path), next_step=next_step) from error
 
     @classmethod
     def open(cls, path: Path) -> EmailStore:
@@ -148,6 +153,7 @@ def build_inbox(
         try:
             _stage(staging, emails)
             merge_rows(staging.folder, 0, lambda: False)
+            join_copies_and_threads(staging.folder, 0, lambda: False)
             return build(Plan(path, inbox, staging.folder, owner or Address("", ""), index))
         except sqlite3.DatabaseError as error:
             raise write_error(error, path) from error

@@ -20,8 +20,8 @@ from typing import Any
 from inbox_env.errors import CorruptError, MailsleuthError, ResourceError
 from inbox_env.ingest.owner import OwnerGuess
 from inbox_env.ingest.records import RawMail, Reject, digest
+from inbox_env.row_files import row_file
 from inbox_env.staged_rows import ReadOptions, RowFile, Work, WorkDone
-from inbox_env.staging import row_file
 
 MAX_WORKERS = 6  # each has a file of its own, and SQLite joins at most ten
 BATCH_SECONDS = 120.0

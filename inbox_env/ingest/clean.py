@@ -1,29 +1,48 @@
 """Folds what a reply repeats: quoted mails become one line, so that a body shows what its sender wrote.
 
-Pure text to text. Knows nothing of headers: a forward is recognised by its words alone.
+Also parts a text from its signature and from the mails that it forwards. Pure text to text; `quotes` knows the words.
 """
 
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
+
+from inbox_env.ingest.quotes import is_forward, quotation_length
 
 FOLDED = "[quoted text folded]"
-_MAX_HEADING_LINES = 6  # how far below "name on date" its To: or Subject: may lie
-_MAX_HEADING_CHARS = 400
+MAX_FORWARDS = 50
+_MAX_SIGNATURE_LINES = 15
+_MAX_CLOSING_LINES = 6
+_MAX_SIGNATURE_CHARS = 80
+_HEADING_LINES = 12
 
-_QUOTED = re.compile(r"[ \t]{0,3}>")
-_ORIGINAL = re.compile(r"[ \t]*-{2,} ?Original (?:Message|Appointment)s? ?-{2,}[ \t]*$", re.IGNORECASE)
-_FORWARD = re.compile(
-    r"[ \t]*(?:-{3,}[ \t]*Forwarded (?:by|message|mail)|Begin forwarded message:|-{3,} Forwarded with Changes)",
+_SIGNATURE = re.compile(r"-- ?$")
+_SENT_FROM = re.compile(
+    r"(?:Sent (?:from|via) (?:my|Yahoo|Outlook|Mail|Proton)|Get Outlook for|Gesendet (?:von|mit)|Von meinem .* gesendet"
+    r"|Envoyé (?:de|depuis) mon|Télécharger Outlook|Enviado (?:desde|do) (?:mi|meu)|Inviato da"
+    r"|Verzonden (?:vanaf|met) mijn"
+    r"|Skickat från min|Sendt fra min)\b.{0,60}$",
     re.IGNORECASE,
 )
-_WROTE_END = re.compile(r"(?:wrote|writes|schrieb|a écrit|escribió|ha scritto)\s?:[ \t]*$", re.IGNORECASE)
-_WROTE_START = re.compile(r"[ \t]*(?:On|Am|Le|El|Il|At)\b.{3,}|.{3,80}$", re.IGNORECASE)
-_CLOCK = r"\d{1,2}/\d{1,2}/(?:\d{4}|\d\d)\s+\d{1,2}:\d\d(?::\d\d)?(?:\s?[AP]M)?"
-_NOTES_HEADING = re.compile(rf"[ \t]*(?:\S.{{0,120}}\bon\s+{_CLOCK}|(?:From:\s+)?\S.{{0,120}}\s{_CLOCK}|{_CLOCK})\s*$")
-_FIELD = re.compile(r"[ \t]*(?:To|cc|Subject|Sent):", re.IGNORECASE)
-_FROM_FIELD = re.compile(r"[ \t]*From:[ \t]+\S", re.IGNORECASE)
-_SIGNATURE = re.compile(r"-- ?$")
+_CLOSING = re.compile(
+    r"(?:(?:(?:kind|best|warm|many|with) )?(?:regards|wishes)|best|cheers|thanks|thank you|many thanks|thx|sincerely"
+    r"(?: yours)?|yours (?:sincerely|truly|faithfully)|(?:viele|beste|liebe|schöne|freundliche|herzliche) grüße"
+    r"|mit (?:freundlichen|besten|herzlichen) grüßen|mfg|(?:bien )?cordialement|(?:bien )?à vous|meilleures salutations"
+    r"|(?:un )?(?:cordial )?saludos?(?: cordiales)?|atentamente|cordiali saluti|distinti saluti|saluti|atenciosamente"
+    r"|(?:com os )?(?:melhores )?cumprimentos|abraços?|met vriendelijke groet(?:en)?|groet(?:en|jes)?"
+    r"|(?:med )?vänliga? hälsning(?:ar)?|mvh|(?:med )?venlig hilsen|z poważaniem|pozdrawiam|с уважением)[,.!]?\s*$",
+    re.IGNORECASE,
+)
+_HEADER = re.compile(r"[ \t]*\*{0,2}([^\W\d_][\w. -]{0,24}?)\*{0,2}[ \xa0]?[:：]\*{0,2}[ \t\xa0]*(.*)")
+
+
+@dataclass(frozen=True, slots=True)
+class Forwarded:
+    """A mail inside another one: its header fields as they are written there ("From", "Von"), and its text."""
+
+    headers: dict[str, str]
+    body: str
 
 
 def fold_quotes(text: str) -> str:
@@ -34,18 +53,19 @@ def fold_quotes(text: str) -> str:
 def split_quotes(text: str) -> tuple[str, str]:
     """Return the text with every quoted mail replaced by `FOLDED`, and what was folded ("" when nothing was).
 
-    Folded to the end: "-----Original Message-----", Lotus Notes headings ("name on date" above To: and Subject:).
-    Folded as a block: lines that begin with ">", with the "On ... wrote:" above them. Kept: what a forward carries,
-    and a text that begins with its quotation.
+    Folded to the end: "-----Original Message-----", Outlook's headings (From, Sent, To, Subject) and Lotus Notes'
+    ("name on date" above To: and Subject:), in many languages. Folded as a block: lines that begin with ">", with the
+    "On ... wrote:" above them. Kept: what a forward carries, and a text that begins with its quotation.
     """
     lines = text.split("\n")
     kept: list[str] = []
     folded: list[str] = []
     position = 0
     while position < len(lines):
-        length = len(lines) if _FORWARD.match(lines[position]) else _quotation(lines, position)
+        is_carried = is_forward(lines, position)
+        length = len(lines) if is_carried else quotation_length(lines, position)
         taken = lines[position : position + max(1, length)]
-        if _FORWARD.match(lines[position]) or not length or not any(line.strip() for line in kept):
+        if is_carried or not length or not any(line.strip() for line in kept):
             kept += taken
         else:
             _append_fold(kept)
@@ -54,13 +74,44 @@ def split_quotes(text: str) -> tuple[str, str]:
     return "\n".join(kept).rstrip(), "\n".join(folded).strip("\n")
 
 
-def strip_signature(text: str) -> str:
-    """Return the text without what follows a signature mark ("-- " alone on a line, in the last 15 lines)."""
+def split_forwards(text: str) -> tuple[str, list[Forwarded]]:
+    """Return what stands above the first forwarded mail, and the forwarded mails in order."""
     lines = text.split("\n")
-    for position in range(len(lines) - 1, max(0, len(lines) - 15), -1):
-        if _SIGNATURE.match(lines[position]):
-            return "\n".join(lines[:position]).rstrip()
-    return text
+    starts = [place for place in range(len(lines)) if is_forward(lines, place)][:MAX_FORWARDS]
+    if not starts:
+        return text, []
+    ends = [*starts[1:], len(lines)]
+    own = "\n".join(lines[: starts[0]]).rstrip()
+    return own, [_forwarded(lines[start + 1 : end]) for start, end in zip(starts, ends, strict=True)]
+
+
+def split_signature(text: str) -> tuple[str, str]:
+    """Return the text and the signature at its end ("" when there is none).
+
+    A signature is what follows "-- " alone on a line, "Sent from my ...", or a closing ("Best regards,") above at most
+    six short lines; the closing is part of it.
+    """
+    lines = text.rstrip().split("\n")
+    for place in range(len(lines) - 1, max(0, len(lines) - _MAX_SIGNATURE_LINES), -1):
+        line = lines[place].strip()
+        if (
+            _SIGNATURE.match(lines[place])
+            or _SENT_FROM.match(line)
+            or (_CLOSING.match(line) and _is_short(lines, place))
+        ):
+            above = "\n".join(lines[:place]).rstrip()
+            return (above, "\n".join(lines[place:])) if above else (text, "")
+    return text, ""
+
+
+def strip_signature(text: str) -> str:
+    """Return the text without its signature; see `split_signature`."""
+    return split_signature(text)[0]
+
+
+def _is_short(lines: list[str], place: int) -> bool:
+    below = [line.strip() for line in lines[place + 1 :] if line.strip()]
+    return len(below) <= _MAX_CLOSING_LINES and all(len(line) <= _MAX_SIGNATURE_CHARS for line in below)
 
 
 def _append_fold(kept: list[str]) -> None:
@@ -70,58 +121,14 @@ def _append_fold(kept: list[str]) -> None:
         kept += ["", FOLDED]
 
 
-def _quotation(lines: list[str], position: int) -> int:
-    """How many lines from here on are a quotation; 0 when this line starts none."""
-    line = lines[position]
-    if not line.strip():
-        return 0
-    if _QUOTED.match(line):
-        return _quoted_block(lines, position)
-    if len(line) > _MAX_HEADING_CHARS:
-        return 0
-    if _ORIGINAL.match(line) or _is_notes_heading(lines, position) or _is_outlook_heading(lines, position):
-        return len(lines) - position
-    return _attributed(lines, position)
-
-
-def _quoted_block(lines: list[str], position: int) -> int:
-    end = position
-    for number in range(position, len(lines)):
-        if _QUOTED.match(lines[number]):
-            end = number + 1
-        elif lines[number].strip():
+def _forwarded(lines: list[str]) -> Forwarded:
+    headers: dict[str, str] = {}
+    num_read = 0
+    for line in lines[:_HEADING_LINES]:
+        header = _HEADER.match(line)
+        if header is None and headers and not line.strip():
             break
-    return end - position
-
-
-def _attributed(lines: list[str], position: int) -> int:
-    """Length of "On ... wrote:" (one or two lines) with the quoted block below, or with all when nothing is marked."""
-    if not _WROTE_START.match(lines[position]):
-        return 0
-    for height in (1, 2):
-        last = lines[position + height - 1] if position + height <= len(lines) else ""
-        if len(last) <= _MAX_HEADING_CHARS and _WROTE_END.search(last):
-            below = position + height
-            while below < len(lines) and not lines[below].strip():
-                below += 1
-            if below < len(lines) and _QUOTED.match(lines[below]):
-                return below - position + _quoted_block(lines, below)
-            starts_with_on = re.match(r"[ \t]*On\b.*\d", lines[position])
-            return len(lines) - position if starts_with_on and below < len(lines) else 0
-        if not re.match(r"[ \t]*(?:On|Am|Le|El|Il)\b", lines[position]):
-            return 0
-    return 0
-
-
-def _is_notes_heading(lines: list[str], position: int) -> bool:
-    if not _NOTES_HEADING.match(lines[position]):
-        return False
-    below = [line for line in lines[position + 1 : position + 1 + _MAX_HEADING_LINES] if line.strip()]
-    return any(_FIELD.match(line) for line in below[:3])
-
-
-def _is_outlook_heading(lines: list[str], position: int) -> bool:
-    if not _FROM_FIELD.match(lines[position]):
-        return False
-    fields = [line for line in lines[position + 1 : position + 1 + _MAX_HEADING_LINES] if _FIELD.match(line)]
-    return len(fields) >= 2
+        num_read += 1
+        if header is not None:
+            headers.setdefault(header[1].strip(), header[2].strip())
+    return Forwarded(headers, "\n".join(lines[num_read if headers else 0 :]).strip("\n"))

@@ -84,7 +84,11 @@ def split_plain_headers(raw: bytes) -> tuple[Headers, int, bool] | None:
         name, colon, value = line.partition(":")
         if not colon or not name or " " in name or "\t" in name:
             return None
-        fields.setdefault(name.lower(), []).append(value.strip())
+        name = name.lower()
+        if name in fields:
+            fields[name].append(value.strip())
+        else:
+            fields[name] = [value.strip()]
     return Headers(fields), start, True
 
 

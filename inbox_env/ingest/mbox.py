@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from datetime import datetime
 from typing import BinaryIO
 
 from inbox_env.ingest.dates import is_from_line
@@ -34,11 +35,19 @@ def read_mbox(stream: BinaryIO, path: str, folder: str) -> Iterator[RawMail | Re
 
 
 class _Dialect:
-    """How body lines that begin with "From " are written, learned while reading."""
+    """How one mbox is written, learned while reading: its body lines that begin with "From ", its separators."""
 
     def __init__(self, path: str) -> None:
+        self._line = b""
+        self._date: datetime | None = None
         self._is_mboxrd = path.endswith(".mboxrd")
         self._is_escaped = not path.endswith(".mboxcl2")
+
+    def date_of(self, line: bytes) -> datetime | None:
+        """Return the separator's date; programs that export write one line again and again."""
+        if line != self._line:
+            self._line, self._date = line, envelope_date(line)
+        return self._date
 
     def unescaped(self, raw: bytes, line: bytes, *, is_counted: bool) -> bytes:
         """Return the message as it was before it was written into the mbox."""
@@ -71,7 +80,7 @@ def _to_mail(piece: Piece, path: str, folder: str, dialect: _Dialect) -> RawMail
         raw = dialect.unescaped(raw, line, is_counted=piece.num_after is not None)
     if piece.is_cut:
         defects.append("too_large")
-    date = envelope_date(line) if line else None
+    date = dialect.date_of(line) if line else None
     return RawMail(raw, folder, path, piece.offset, date, defects=tuple(defects))
 
 

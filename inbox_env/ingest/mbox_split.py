@@ -16,8 +16,7 @@ from inbox_env.ingest.records import KEPT_OF_TOO_LARGE, MAX_MESSAGE_BYTES
 
 CHUNK_BYTES = 1 << 20
 LOOKAHEAD_BYTES = 4_096  # a From_ line and the start of the header after it
-_MARK = b"\nFrom "
-_NUL_MARK = re.compile(rb"[\n\0]From ")  # slower: only where there are NUL bytes
+_WORD, _MARK = b"From ", b"\nFrom "
 _MAX_LINE_BYTES = 1_000
 _KNOWN = (
     rb"(?:(?:resent-)?(?:from|to|cc|bcc|sender|date|message-id)|subject|received|return-path|reply-to|delivered-to"
@@ -76,7 +75,8 @@ class _Splitter:
         self._data = bytearray()
         self._base = self._start = self._scanned = 0
         self._has_ended = self._has_lengths = self._has_nul = False
-        self._is_bare = self._has_blank_lines = False  # of the separator at `_start`; of any so far
+        self._is_bare: bool | None = None  # whether a blank line lacks before the separator at `_start`
+        self._has_blank_lines = False
 
     def pieces(self) -> Iterator[Piece]:
         while len(self._data) <= LOOKAHEAD_BYTES and not self._has_ended:
@@ -85,8 +85,8 @@ class _Splitter:
         if self._start:
             yield Piece(0, bytes(self._data[: self._start]), is_prefix=True)
         while self._start < len(self._data) or not self._has_ended:
-            is_doubtful = self._is_bare and self._has_blank_lines
-            self._has_blank_lines = self._has_blank_lines or not self._is_bare
+            is_doubtful = self._is_bare is True and self._has_blank_lines
+            self._has_blank_lines = self._has_blank_lines or self._is_bare is False
             offset, head = self._base + self._start, None
             num_after = self._counted_end() if self._has_lengths and not is_prefix else None
             if num_after is None:
@@ -102,7 +102,6 @@ class _Splitter:
     def _skips_junk(self) -> bool:
         """Move to a separator that only a byte order mark, NULs or white space precede, if there is one."""
         junk = _JUNK.match(self._data)
-        self._is_bare = False
         if junk is None or not self._is_separator(junk.end(), is_first=True):
             return False
         self._start, self._scanned = junk.end(), junk.end() + 1
@@ -134,14 +133,17 @@ class _Splitter:
         return False
 
     def _find_mark(self, start: int, end: int) -> int:
+        """Where a line end stands before "From "; where there are NUL bytes, one of them will do as well."""
         if not self._has_nul:
             return self._data.find(_MARK, start, max(0, end))
-        found = _NUL_MARK.search(self._data, start, max(0, end))
-        return found.start() if found else -1
+        found = self._data.find(_WORD, start + 1, max(0, end))
+        while found >= 0 and self._data[found - 1] not in b"\n\0":
+            found = self._data.find(_WORD, found + 1, max(0, end))
+        return found - 1 if found >= 0 else -1
 
     def _is_separator(self, position: int, *, is_first: bool = False) -> bool:
         data = self._data
-        self._is_bare = not is_first and not data[max(0, position - 3) : position].endswith(_AFTER_BLANK)
+        self._is_bare = None if is_first else not data[max(0, position - 3) : position].endswith(_AFTER_BLANK)
         if not self._is_bare and _USUAL.match(data, position):
             return True
         line_end = data.find(b"\n", position, position + _MAX_LINE_BYTES)

@@ -23,6 +23,7 @@ from inbox_env.ingest.plain import read_plain
 MAX_RECIPIENTS = 500
 MAX_REFERENCES = 100
 MAX_SUBJECT_CHARS = 4_000
+_MAX_REMEMBERED_CHARS = 1_000
 _ANGLE_ID = re.compile(r"<([^<>\s]+)>")
 _NOTES_TAIL = re.compile(r" ?(?:<[^<>]*>?|@ ?ENRON.*)", re.IGNORECASE)
 _LAST_FIRST = re.compile(r"\A([^\s,]+(?: [^\s,]+)?), ([^\s,]+(?: [^\s,]+)?)\Z")
@@ -78,11 +79,11 @@ def _email(
     message_id, references = _first_id(headers.raw("message-id")), _ids(headers.raw("references"))
     replied = _ids(headers.raw("in-reply-to"))
     found = (
-        (date_defect, bool(date_defect)),
-        ("no_message_id", not message_id),
-        ("no_sender", not sender.email),
-        (f"recipients_dropped_{num_dropped}", num_dropped > 0),
-        ("bad_address", any(not address.email for address in (*to, *cc, *bcc))),
+        date_defect,
+        "" if message_id else "no_message_id",
+        "" if sender.email else "no_sender",
+        f"recipients_dropped_{num_dropped}" if num_dropped else "",
+        "bad_address" if "" in [address.email for address in (*to, *cc, *bcc)] else "",
     )
     labels = _labels(headers)
     return Email(
@@ -98,7 +99,7 @@ def _email(
         references=references[-MAX_REFERENCES:],
         folders=labels or ((folder,) if folder else ()),
         attachments=attachments,
-        defects=(*defects, *(name for name, is_met in found if is_met)),
+        defects=(*defects, *filter(None, found)),
     )
 
 
@@ -125,7 +126,9 @@ def _sender(headers: Headers) -> Address:
     for field in ("from", "sender"):
         written = parse_addresses(headers.raw(field))
         if written:
-            first = next((address for address in written if address.email), written[0])
+            first = written[0]
+            if not first.email:
+                first = next((address for address in written if address.email), first)
             return first if first.name else Address(_notes_name(headers.raw("x-from")), first.email)
     return Address("", "")
 
@@ -137,7 +140,9 @@ def _recipients(headers: Headers) -> tuple[tuple[Address, ...], tuple[Address, .
         if not values:
             kept.append(())
             continue
-        written = [address for value in values for address in parse_addresses(value)]
+        written = parse_addresses(values[0])
+        for value in values[1:]:
+            written += parse_addresses(value)
         named = _with_notes_names(written[:room], headers.raw(f"x-{field}"))
         kept.append(named)
         num_dropped += len(written) - len(named)
@@ -145,15 +150,26 @@ def _recipients(headers: Headers) -> tuple[tuple[Address, ...], tuple[Address, .
     return kept[0], kept[1], kept[2], num_dropped
 
 
-def _with_notes_names(addresses: list[Address], value: str) -> tuple[Address, ...]:
+def _with_notes_names(addresses: tuple[Address, ...], value: str) -> tuple[Address, ...]:
     """Lotus Notes exports (Enron's) keep people's names in X-To beside bare addresses in To."""
-    if not value or any(address.name for address in addresses):
-        return tuple(addresses)
+    if not value:
+        return addresses
+    return _remembered_named(addresses, value) if len(value) < _MAX_REMEMBERED_CHARS else _named(addresses, value)
+
+
+@lru_cache(maxsize=2_048)  # the same lists of people again and again
+def _remembered_named(addresses: tuple[Address, ...], value: str) -> tuple[Address, ...]:
+    return _named(addresses, value)
+
+
+def _named(addresses: tuple[Address, ...], value: str) -> tuple[Address, ...]:
+    if any(address.name for address in addresses):
+        return addresses
     names = _BETWEEN_NOTES_NAMES.split(value) if "<" in value else value.split(",")
     if len(addresses) == 1 and "<" not in value:
         names = [value]
     if len(names) != len(addresses):
-        return tuple(addresses)
+        return addresses
     return tuple(Address(_notes_name(name), address.email) for name, address in zip(names, addresses, strict=True))
 
 

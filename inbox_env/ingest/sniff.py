@@ -50,6 +50,8 @@ def is_mail(head: bytes) -> bool:
 def _kind_of_text(head: bytes, suffix: str) -> FileKind | None:
     if suffix == ".emlx" and length_line(head):
         return "emlx"
+    if suffix not in MBOX_SUFFIXES and head[:12].lower().startswith(_USUAL_STARTS):
+        return "eml"  # most files of most folders: decided at once
     if suffix != ".eml" and starts_mbox(head) and (suffix in MBOX_SUFFIXES or not _is_mail_before(head)):
         return "mbox"
     if is_csv_of_mail(head):

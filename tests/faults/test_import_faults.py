@@ -1,76 +1,20 @@
-"""What must happen when the mail or the machine is bad: faults F01-F03, F15-F23."""
+"""What must happen when the mail or the machine is bad: faults F01-F03, F15-F19, F23."""
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
-import resource
-import signal
-import sqlite3
-import sys
 import tarfile
 import zipfile
-from collections.abc import Callable
 from pathlib import Path
-from types import FrameType
 
 import pytest
 
-from inbox_env.emails import Email
 from inbox_env.errors import ExitCode, MailsleuthError, UsageError
-from inbox_env.importing import ImportSummary, import_mail
+from inbox_env.importing import import_mail
 from inbox_env.ingest.files import printable
 from inbox_env.ingest.sources import find_source, read_source
-from inbox_env.store import EmailStore
 from scripts.cli import main
-
-LINE = b"From MAILER-DAEMON Mon Apr 18 14:26:12 2022\n"
-PLAIN = (
-    b"From: ann@x.org\nTo: bob@y.org\nSubject: s%d\nMessage-ID: <%d@x.org>\n"
-    b"Date: Mon, 20 Nov 2000 06:27:00 GMT\n\nbody %d\n"
-)
-
-
-def plain(number: int = 1) -> bytes:
-    return PLAIN % (number, number, number)
-
-
-def box(*messages: bytes) -> bytes:
-    return b"".join(LINE + message + b"\n" for message in messages)
-
-
-class Bench:
-    """One mailbox in a temporary folder, and what an import into it gave."""
-
-    def __init__(self, folder: Path) -> None:
-        self.source, self.mailbox = folder / "source", folder / "my.db"
-        self.source.mkdir()
-
-    def put(self, name: str, data: bytes) -> Path:
-        path = self.source / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(data)
-        return path
-
-    def run(self, *paths: Path) -> ImportSummary:
-        summary = import_mail(paths or [self.source], self.mailbox, "me")
-        assert summary.read == summary.imported + summary.duplicates + summary.rejected
-        rows = self.rejects()
-        assert len(rows) == summary.rejected
-        assert (summary.rejects_path is not None) == bool(rows)
-        return summary
-
-    def rejects(self) -> list[dict[str, object]]:
-        path = self.mailbox.parent / "rejects.jsonl"
-        return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
-
-    def emails(self) -> list[Email]:
-        store = EmailStore.open(self.mailbox)
-        try:
-            return [stored.email for stored in store.emails("me")]
-        finally:
-            store.close()
+from tests.faults.import_bench import Bench, box, plain
 
 
 @pytest.fixture
@@ -209,96 +153,6 @@ def test_f19_tar_members_that_are_no_files_and_a_cut_off_archive(bench: Bench) -
     reasons = [str(row["reason"]) for row in bench.rejects()]
     assert reasons[:2] == ["a member outside the archive's folder", "not a regular file"]
     assert "cut off" in reasons[2]
-
-
-def child(bench: Bench, prepare: Callable[[], None]) -> tuple[int, str]:
-    """Import in a forked process; return its exit code (negative: the signal that ended it) and its standard error."""
-    errors = bench.mailbox.parent / "stderr"
-    process = os.fork()
-    if process == 0:
-        code = 70
-        try:
-            descriptor = os.open(errors, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
-            sys.stdout = sys.stderr = os.fdopen(descriptor, "w")
-            prepare()
-            code = main(["import", str(bench.source), "--mailbox", str(bench.mailbox), "--inbox", "me"])
-            signal.setitimer(signal.ITIMER_REAL, 0)
-            sys.stderr.flush()
-        finally:
-            os._exit(code)
-    status = os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
-    text = errors.read_text()
-    errors.unlink()
-    return status, text
-
-
-def limit_files(num_bytes: int) -> None:
-    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (num_bytes, num_bytes))
-
-
-def alarm(seconds: float, handler: Callable[[int, FrameType | None], object] | signal.Handlers) -> None:
-    signal.signal(signal.SIGALRM, handler)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
-
-
-def fingerprint(bench: Bench) -> str:
-    return hashlib.sha256(repr([(email.message_id, email.body) for email in bench.emails()]).encode()).hexdigest()
-
-
-@pytest.fixture
-def half_full(bench: Bench) -> Bench:
-    """A mailbox with one mail, and 400 more to import."""
-    bench.put("a.mbox", box(plain(1)))
-    bench.run()
-    bench.put("a.mbox", box(*(plain(n) + b"words %d\n" % n * 300 for n in range(1, 401))))
-    return bench
-
-
-def test_f22_a_full_disk_leaves_the_mailbox_as_it_was(half_full: Bench) -> None:
-    before = fingerprint(half_full)
-    codes = []
-    for size in (2_000, 50_000, 100_000, 200_000, 400_000, 800_000, 1_600_000, 50_000_000):
-        code, errors = child(half_full, lambda size=size: limit_files(size))
-        codes.append(code)
-        if code:
-            assert code == ExitCode.RESOURCE, errors
-            assert errors.count("\n") == 1
-            assert fingerprint(half_full) == before
-            left = {path.name for path in half_full.mailbox.parent.iterdir()} - {"source", "my.db"}
-            assert all(name.startswith("my.db.partial-") and name in errors for name in left), errors
-    assert codes[0] == ExitCode.RESOURCE
-    assert codes[-1] == ExitCode.OK
-    assert len(half_full.emails()) == 401
-
-
-def test_f20_what_a_killed_writer_left_half_written_is_undone(bench: Bench) -> None:
-    bench.put("a.mbox", box(*(plain(n) for n in range(50))))
-    bench.run()
-    before = fingerprint(bench)
-    process = os.fork()
-    if process == 0:
-        connection = sqlite3.connect(bench.mailbox, isolation_level=None)
-        for statement in ("PRAGMA cache_size = 1", "BEGIN", "UPDATE mails SET body = hex(zeroblob(9000))"):
-            connection.execute(statement)
-        os._exit(0)
-    os.waitpid(process, 0)
-    assert bench.mailbox.with_name("my.db-journal").stat().st_size > 0
-    assert fingerprint(bench) == before
-
-
-@pytest.mark.parametrize("handler", [signal.SIG_DFL, signal.default_int_handler], ids=["kill", "interrupt"])
-def test_f20_f21_an_interrupted_import_leaves_the_old_mailbox_or_the_whole_new_one(
-    half_full: Bench, handler: signal.Handlers
-) -> None:
-    before = fingerprint(half_full)
-    died = -signal.SIGALRM if handler is signal.SIG_DFL else ExitCode.INTERRUPTED
-    for hundredths in (1, 3, 6, 9, 12, 15, 18, 21, 24, 27, 30, 40):
-        code, errors = child(half_full, lambda seconds=hundredths / 100: alarm(seconds, handler))
-        assert code in (ExitCode.OK, died), errors
-        assert fingerprint(half_full) == before or len(half_full.emails()) == 401
-    assert half_full.run().total == 401
-    assert {path.name for path in half_full.mailbox.parent.iterdir()} == {"source", "my.db"}
 
 
 @pytest.mark.parametrize("where", ["folder", "missing/parent.db"])

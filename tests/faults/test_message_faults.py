@@ -1,4 +1,4 @@
-"""What must happen when one message is bad: faults F07-F14 and F16."""
+"""What must happen when one message is bad: faults F06-F16, as far as one message can show them."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 
 from inbox_env.ingest.parse import parse_email
+from inbox_env.ingest.parts import Part, split_parts
+from inbox_env.ingest.records import KEPT_OF_TOO_LARGE
 
 
 @pytest.fixture
@@ -19,6 +21,16 @@ def cpu() -> Iterator[list[float]]:
     started = time.process_time()
     yield limit
     assert time.process_time() - started <= limit[0]
+
+
+def test_f06_a_message_that_was_cut_keeps_headers_and_text(cpu: list[float]) -> None:
+    head = b"From: a@x.org\nSubject: big\nContent-Type: multipart/mixed; boundary=b\n\n--b\n\nthe text\n--b\n"
+    part = b"Content-Type: video/mp4; name=v.mp4\nContent-Transfer-Encoding: base64\n\n"
+    raw = (head + part + b"QUJD" * 15 + b"\n" + (b"QUJD" * 15 + b"\n") * 65_000)[:KEPT_OF_TOO_LARGE]
+    email = parse_email(raw)
+    assert (email.subject, email.body) == ("big", "the text")
+    assert [(attachment.name, attachment.size > 1_000_000) for attachment in email.attachments] == [("v.mp4", True)]
+    assert "no_closing_boundary" in email.defects
 
 
 def nested(depth: int) -> bytes:
@@ -123,6 +135,40 @@ def test_f14_recipients_are_capped_and_the_rest_counted(cpu: list[float]) -> Non
     assert "recipients_dropped_7501" in email.defects
 
 
+def test_f15_the_made_up_id_depends_on_the_bytes_alone() -> None:
+    raw = b"From: a@x.org\nSubject: s\n\nx\n"
+    assert (
+        parse_email(raw).message_id == parse_email(raw, folder="other").message_id != parse_email(raw + b"y").message_id
+    )
+    same = [parse_email(b"Message-ID: <1@x.org>\n\n" + body) for body in (b"one", b"two")]
+    assert [email.message_id for email in same] == ["<1@x.org>"] * 2
+    assert same[0].content_key() != same[1].content_key()
+
+
+@pytest.mark.parametrize(
+    ("line", "name"),
+    [
+        ("filename*=utf-8''R%C3%A9sum%C3%A9.pdf", "Résumé.pdf"),
+        ("filename*0*=utf-8''R%C3%A9; filename*1=sum; filename*2*=%C3%A9.pdf", "Résumé.pdf"),
+        ('filename="=?utf-8?Q?R=C3=A9sum=C3=A9.pdf?="', "Résumé.pdf"),
+        ('filename="../../etc/passwd"', "passwd"),
+        (r'filename="C:\\\\tmp\\\\a.exe"', "a.exe"),
+        ("filename=a b.pdf", "a"),
+        ("filename*=nope'x'%ff%00", "ÿ"),
+    ],
+)
+def test_f12_names_of_attachments_are_decoded_and_carry_no_path(line: str, name: str) -> None:
+    part = f"Content-Type: application/x-y\nContent-Disposition: attachment; {line}\n\nx\n"
+    email = parse_email(f"Content-Type: multipart/mixed; boundary=b\n\n--b\n\nt\n--b\n{part}--b--\n".encode())
+    assert [attachment.name for attachment in email.attachments] == [name]
+
+
+def test_outlooks_own_format_is_listed() -> None:
+    raw = b"Content-Type: multipart/mixed; boundary=b\n\n--b\n\nt\n--b\nContent-Type: application/ms-tnef; "
+    email = parse_email(raw + b"name=winmail.dat\nContent-Transfer-Encoding: base64\n\neJ8+IgAA\n--b--\n")
+    assert [(a.name, a.content_type, a.size) for a in email.attachments] == [("winmail.dat", "application/ms-tnef", 6)]
+
+
 @pytest.mark.parametrize(
     ("date", "received", "year", "defect"),
     [
@@ -150,3 +196,23 @@ def test_no_odd_mail_raises(shared_data: Path) -> None:
             email = parse_email(path.read_bytes())
             email.content_key()
             repr(email).encode("utf-8")
+
+
+def test_odd_mail_with_a_text_part_has_a_body(shared_data: Path) -> None:
+    for source in (
+        "jstedfast__MimeKit",
+        "mailgun__flanker",
+        "mikel__mail",
+        "python__cpython",
+        "stalwartlabs__mail-parser",
+    ):
+        for path in sorted((shared_data / "odd_mail" / source).rglob("*")):
+            if path.is_file() and path.stat().st_size < 3_000_000:
+                raw = path.read_bytes()
+                shown = [leaf for leaf in split_parts(raw)[0].leaves() if leaf.content_type == "text/plain"]
+                has_text = any(leaf.content().strip(b"\r\n\t\0 ") for leaf in shown if not is_attached(leaf))
+                assert parse_email(raw).body or not has_text, path
+
+
+def is_attached(part: Part) -> bool:
+    return part.disposition() == "attachment" or bool(part.file_name())

@@ -1,0 +1,87 @@
+"""HTML mail made readable, whatever the markup does."""
+
+from __future__ import annotations
+
+import time
+from email.message import EmailMessage
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from inbox_env.ingest.html_text import MAX_OPEN_TAGS, html_to_text
+from inbox_env.ingest.parse import parse_email
+
+
+@pytest.mark.parametrize(
+    ("html", "text"),
+    [
+        ("<p>One<br>two &amp; <b>th</b>ree<p>four", "One\ntwo & three\n\nfour"),
+        ("<head><title>t</title><style>p{}</style></head><script>bad()</script><!-- no -->yes", "yes"),
+        ("<ul><li>one<li><p>two</p></ul>after", "- one\n\n- two\n\nafter"),
+        ("<table><tr><td>Gas<td>3.45</tr><tr><td>Oil<td>19.10</table>", "Gas 3.45\n\nOil 19.10"),
+        ("see <a href='https://x.org/?id=1'>our page</a>.", "see our page."),
+        ("<div style='color:red; DISPLAY : none'>preheader</div><div hidden>x</div><p>shown", "shown"),
+        ("<div style='display:none'>all that there is</div>", "all that there is"),
+        ("a\u200b\u00adb\ufeff &zwnj;", "ab \u200c"),
+        ("<pre>a\n  b</pre>", "a\nb"),
+        ("x < y and <unknown>z</unknown>", "x < y and z"),
+        ("<blockquote>old</blockquote>new", "old\nnew"),
+        ("", ""),
+    ],
+)  # fmt: skip
+def test_markup_becomes_lines(html: str, text: str) -> None:
+    assert html_to_text(html) == text
+
+
+@given(
+    st.lists(
+        st.sampled_from(
+            [*"<>/&;!-\"' x", "<p", "<div>", "</b>", "<!--", "<table><", "<svg><style>", "\ud7ff", "<plaintext>"]
+        )
+    )
+)
+def test_any_markup_is_read(pieces: list[str]) -> None:
+    text = html_to_text("".join(pieces))
+    assert "\x1e" not in text
+    assert html_to_text("x" + "".join(pieces) + "\x1e") is not None
+
+
+BOMBS = {
+    "blocks": "<div>" * 400_000,
+    "bold": "<b>" * 600_000,
+    "open formatting": "<p>" + "".join(f"<b a={n}>" for n in range(900)) + "</p>" + "<p>x</p>" * 200_000,
+    "closed otherwise": "".join(f"<b a={n}></i>" for n in range(3_000)) + "<p>x</p>" * 100_000,
+    "paragraphs": "<p>x" * 150_000,
+    "tables": "<table><tr><td>" * 100_000,
+    "attributes": "<a " + "b=c " * 400_000,
+    "comments": "<!--" * 400_000,
+    "entities": "&amp;" * 400_000,
+    "just under": "<div>" * (MAX_OPEN_TAGS - 1) + "<p>x</p>" * 1_900,
+}
+
+
+@pytest.mark.parametrize("name", BOMBS)
+def test_bombs_are_read_in_bounded_time(name: str) -> None:
+    started = time.process_time()
+    html_to_text(BOMBS[name])
+    assert time.process_time() - started < 6
+
+
+@pytest.mark.parametrize(
+    ("plain", "html", "body"),
+    [
+        ("Your mail client does not support HTML.", "<p>The meeting is moved to Friday, ten o'clock.", "The meeting"),
+        ("Um diese Nachricht zu lesen, verwenden Sie bitte ein HTML-fähiges Programm: Ihr Programm kann HTML nicht "
+         "anzeigen, nicht als HTML.", "<p>" + "Der Preis ist 3,40. " * 20, "Der Preis"),
+        ("To view this message, please use an HTML compatible email viewer!", "<p>" + "News " * 30, "News"),
+        ("I will view the HTML later.", "<p>I will view the <b>HTML</b> later.", "I will view the HTML"),
+        ("It is on Friday.", "<p>It is on <b>Friday</b>, in the big room upstairs.", "It is on Friday."),
+        ("", "<p>only HTML", "only HTML"),
+    ],
+)  # fmt: skip
+def test_a_plain_part_that_only_sends_to_the_html_loses(plain: str, html: str, body: str) -> None:
+    made = EmailMessage()
+    made.set_content(plain)
+    made.add_alternative(html, subtype="html")
+    assert parse_email(made.as_bytes()).body.startswith(body)
