@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from inbox_env.errors import CorruptError, UsageError
+from inbox_env.errors import CorruptError, ResourceError, UsageError
 
 SCHEMA_VERSION = 3
 MAX_EMAILS = 1 << 24  # per inbox: a mail's row id is inbox_id * MAX_EMAILS + number
@@ -48,6 +48,7 @@ _PROGRESS_OPCODES = 10_000  # well under a tenth of a second
 _CACHED_STATEMENTS = 1024  # every inbox has its own: their tables differ
 _MMAP_BYTES = 1 << 40  # all of the file that SQLite will map: its pages are shared by all threads, and not copied
 DOCTOR = "run `mailsleuth doctor --mailbox` on this file"
+_GONE = (0, 0, 0)
 _ALLOWED = frozenset({sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ, sqlite3.SQLITE_FUNCTION})
 # FTS5 looks for changes before it reads, and SQLite checks a virtual table's declaration as if it were stored
 _ALLOWED_TO_FTS5 = frozenset({(sqlite3.SQLITE_PRAGMA, "data_version"), (sqlite3.SQLITE_UPDATE, "sqlite_master")})
@@ -70,6 +71,8 @@ class Database:
         self._lock = threading.Lock()
         self._connections: list[sqlite3.Connection] = []
         self._is_closed = False
+        self._state = _state(path)
+        self._generation = 0
 
     @classmethod
     def open(cls, path: Path, limit_seconds: float = 1.0) -> Database:
@@ -101,6 +104,17 @@ class Database:
         except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
             raise self._damaged(error) from error
 
+    def generation(self) -> int:
+        """Return a number that grows when the file was written to or replaced: every thread then opens it anew.
+
+        Nothing is locked while a mailbox is read, so whoever asks several questions in a row asks for this first.
+        """
+        state = _state(self.path)
+        if state not in (self._state, _GONE):
+            with self._lock:
+                self._state, self._generation = state, self._generation + 1
+        return self._generation
+
     def close(self) -> None:
         """Close every thread's connection; no query may be running."""
         with self._lock:
@@ -112,11 +126,15 @@ class Database:
         if self._is_closed:
             raise RuntimeError("this mailbox is closed")
         connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
-        if connection is None:
-            connection = self._connect()
-            self._local.connection = connection
+        if connection is None or self._local.generation != self._generation:
+            self._local.generation = self._generation
+            fresh = self._connect()
             with self._lock:
-                self._connections.append(connection)
+                if connection is not None and connection in self._connections:
+                    self._connections.remove(connection)
+                    connection.close()
+                self._connections.append(fresh)
+            self._local.connection = connection = fresh
         return connection
 
     def _connect(self) -> sqlite3.Connection:
@@ -157,7 +175,10 @@ class Database:
             what = f"mailbox schema {version}, this version reads {SCHEMA_VERSION}"
             raise CorruptError(31, what, where=str(self.path), next_step=f"update mailsleuth, or {DOCTOR}")
 
-    def _damaged(self, error: Exception) -> CorruptError:
+    def _damaged(self, error: Exception) -> CorruptError | ResourceError:
+        if _state(self.path) != self._state:
+            what = "the mailbox was written to while it was open"
+            return ResourceError(34, what, where=str(self.path), next_step="run it again")
         what = f"the mailbox cannot be read: {error}"
         return CorruptError(32, what, where=str(self.path), next_step=DOCTOR)
 
@@ -171,6 +192,15 @@ def _roll_back(path: Path) -> None:
         closing(sqlite3.connect(f"file:{quote(str(path.resolve()))}?mode=rw", uri=True)) as db,
     ):
         db.execute("PRAGMA schema_version").fetchone()
+
+
+def _state(path: Path) -> tuple[int, int, int]:
+    """Return what changes when the file is written to or replaced."""
+    try:
+        known = path.stat()
+    except OSError:
+        return _GONE
+    return known.st_ino, known.st_size, known.st_mtime_ns
 
 
 def read_only_uri(path: Path) -> str:

@@ -5,6 +5,7 @@ Deleted pages are overwritten and the file is written anew. Knows nothing of wha
 
 from __future__ import annotations
 
+import os
 import shutil
 import sqlite3
 from collections.abc import Iterable, Iterator
@@ -54,6 +55,7 @@ def forget(path: Path, inbox: str) -> Forgotten:
                 traces = _traces(connection, info)
                 before = _found(path, traces)
                 _delete(connection, info.id)
+                _write_anew(connection, path)
                 after = _foreign(connection, _found(path, traces))
         except sqlite3.DatabaseError as error:
             raise write_error(error, path) from error
@@ -116,7 +118,20 @@ def _delete(connection: sqlite3.Connection, inbox_id: int) -> None:
     for statement in (DELETE_ALIASES, DELETE_MAILS, DELETE_SOURCES, DELETE_INBOX):
         connection.execute(statement, (inbox_id,))
     connection.execute("COMMIT")
-    connection.execute("VACUUM")
+
+
+def _write_anew(connection: sqlite3.Connection, path: Path) -> None:
+    """Replace the file by one without free pages; whoever has it open keeps the old one whole, never a shorter one."""
+    fresh = path.with_name(f"{path.name}.fresh")
+    fresh.unlink(missing_ok=True)
+    try:
+        connection.execute("VACUUM INTO ?", (str(fresh),))
+        shutil.copymode(path, fresh)
+        with fresh.open("rb") as file:
+            os.fsync(file.fileno())
+        fresh.replace(path)
+    finally:
+        fresh.unlink(missing_ok=True)
 
 
 def _remove_files(path: Path, inbox: str) -> None:

@@ -9,13 +9,18 @@ from datetime import datetime
 from pathlib import Path
 
 from inbox_env.emails import Address
+from inbox_env.errors import ResourceError
 from inbox_env.search.base import SearchIndex, SearchQuery, SearchResult
 from inbox_env.search.fts5 import Fts5Index
 from inbox_env.store import EmailStore, InboxInfo, StoredEmail, whoosh_directory
 
 
 class Inbox:
-    """One inbox; safe to share between threads."""
+    """One inbox; safe to share between threads.
+
+    It shows the mail that was in it when it was opened: once the inbox is imported anew, or forgotten, all methods
+    raise ResourceError. What happens to other inboxes of the file does not matter.
+    """
 
     def __init__(self, store: EmailStore, name: str) -> None:
         info = store.info(name)
@@ -23,6 +28,7 @@ class Inbox:
         self.owner: Address = info.owner
         self.num_emails = info.num_emails
         self._store = store
+        self._generation, self._revision = store.database.generation(), store.revision(name)
         self._index = _open_index(store, info)
 
     @classmethod
@@ -34,15 +40,26 @@ class Inbox:
         self, query: SearchQuery, *, as_of: datetime | None, limit: int = 10, snippet_chars: int = 160
     ) -> SearchResult:
         """Return one page of hits; see `SearchIndex`. Raises QueryTooSlow."""
+        self._check_unchanged()
         return self._index.search(query, as_of=as_of, limit=limit, snippet_chars=snippet_chars)
 
     def read(self, ref: int | str, *, as_of: datetime | None) -> StoredEmail | None:
         """Return the mail with this number or Message-ID, or None when it is not visible by `as_of`."""
+        self._check_unchanged()
         return self._store.read(self.name, ref, as_of)
 
     def thread(self, number: int, *, as_of: datetime | None) -> tuple[int, ...]:
         """Return the numbers of the mails that belong together with this one, oldest first, as visible by `as_of`."""
+        self._check_unchanged()
         return self._store.thread(self.name, number, as_of)
+
+    def _check_unchanged(self) -> None:
+        generation = self._store.database.generation()
+        if generation != self._generation:
+            if self._store.revision(self.name) != self._revision:
+                what = f"the inbox {self.name!r} was changed while it was open"
+                raise ResourceError(35, what, where=str(self._store.database.path), next_step="open it again")
+            self._generation = generation
 
     def close(self) -> None:
         """Close the file for all threads."""

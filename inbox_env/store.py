@@ -127,8 +127,9 @@ class EmailStore:
         return numbers if number in numbers else ()
 
     def revision(self, inbox: str) -> int:
-        """Return a number that grows each time the inbox is built anew."""
-        return int(self.database.rows(SELECT_REVISION, (self.info(inbox).id,))[0][0])
+        """Return a number that grows each time the inbox is built anew; -1 when it was forgotten."""
+        rows = self.database.rows(SELECT_REVISION, (self.info(inbox).id,))
+        return int(rows[0][0]) if rows else -1
 
     def close(self) -> None:
         """Close the file for all threads."""
