@@ -44,6 +44,7 @@ SELECT_ROWS = f"SELECT {MAIL_COLUMNS} FROM mails WHERE id BETWEEN ? AND ? ORDER 
 SELECT_STATE = "SELECT imap_state FROM sources WHERE inbox_id = ? AND place = ?"
 _FORMAT = 1  # of what the reading processes leave: another one is not gone on with
 _CHUNK = 500
+_USUAL_BYTES = 2_000  # of one mail
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
@@ -252,7 +253,8 @@ class _Import:
     def _num_workers(self) -> int:
         if self.options.num_workers is not None:
             return self.options.num_workers
-        is_big = sum(source.num_bytes for source in self.sources) >= PARALLEL_BYTES
+        num_stored = self.info.num_emails if self.info is not None else 0  # they are gone over too
+        is_big = sum(source.num_bytes for source in self.sources) + num_stored * _USUAL_BYTES >= PARALLEL_BYTES
         return min(2, os.cpu_count() or 1) if is_big else 1
 
     def _owner(self, staging: Staging) -> Address:
