@@ -1,15 +1,13 @@
 """The search engines that are compared: each answers a query with the Message-IDs of its first page, newest first.
 
-ART-E's schema and SQL are re-created from their description; tantivy has one index per inbox. Every engine also
-makes the snippets of its hits. Knows nothing of timing.
+Here are this project's own (with either index, and as the tool that a policy calls) and tantivy with one index per
+inbox; ART-E is in `bench_arte`. Every engine also makes the snippets of its hits. Knows nothing of timing.
 """
 
 from __future__ import annotations
 
-import sqlite3
-from collections.abc import Iterator
 from dataclasses import replace
-from datetime import UTC, datetime, time, timedelta
+from datetime import UTC, datetime, time
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -17,32 +15,11 @@ from inbox_env.actions import ToolCall
 from inbox_env.inbox import Inbox
 from inbox_env.rendering import ResultStyle
 from inbox_env.search.base import Order, SearchQuery
-from inbox_env.store import EmailStore, StoredEmail, build_inbox
+from inbox_env.store import EmailStore, build_inbox
 from inbox_env.tools import Toolbox
-from scripts.bench_mailbox import ensure
+from scripts.bench_mailbox import all_mails, ensure
 
 NUM_HITS = 10
-ARTE_SCHEMA = """
-CREATE TABLE emails (id INTEGER PRIMARY KEY AUTOINCREMENT, message_id TEXT UNIQUE, subject TEXT, from_address TEXT,
-    date TEXT, body TEXT, file_name TEXT);
-CREATE TABLE recipients (email_id INTEGER, recipient_address TEXT, recipient_type TEXT);
-"""
-ARTE_INDEXES = """
-CREATE INDEX idx_emails_from ON emails (from_address);
-CREATE INDEX idx_emails_date ON emails (date);
-CREATE INDEX idx_recipients_address ON recipients (recipient_address);
-CREATE INDEX idx_recipients_type ON recipients (recipient_type);
-CREATE INDEX idx_recipients_email_id ON recipients (email_id);
-CREATE INDEX idx_recipients_address_email ON recipients (recipient_address, email_id);
-CREATE VIRTUAL TABLE emails_fts USING fts5 (subject, body, content='emails', content_rowid='id');
-INSERT INTO emails_fts (emails_fts) VALUES ('rebuild');
-"""
-ARTE_INSERT_EMAIL = "INSERT INTO emails (message_id, subject, from_address, date, body) VALUES (?, ?, ?, ?, ?)"
-ARTE_INSERT_RECIPIENT = "INSERT INTO recipients VALUES (?, ?, ?)"
-ARTE_RECEIVED = """EXISTS (SELECT 1 FROM recipients r WHERE r.recipient_address = ? AND r.email_id = e.id)"""
-ARTE_SEARCH = """SELECT e.message_id, snippet(emails_fts, -1, '<b>', '</b>', ' ... ', 15) AS snippet
-    FROM emails e JOIN emails_fts fts ON e.id = fts.rowid
-    WHERE fts.emails_fts MATCH ? AND {conditions} ORDER BY e.date DESC LIMIT ?"""
 
 
 class Engine(Protocol):
@@ -97,36 +74,6 @@ class ToolEngine(OwnEngine):
         return getattr(result, "listed", ())
 
 
-class ArteEngine:
-    """ART-E's tables and its one statement for a search."""
-
-    def __init__(self, path: Path, owners: dict[str, str]) -> None:
-        self._db = sqlite3.connect(f"file:{path}?mode=ro", uri=True, check_same_thread=False)
-        self._owners = owners
-
-    def search(self, inbox: str, query: SearchQuery) -> tuple[str, ...]:
-        """Return the newest hits."""
-        conditions = [f"(e.from_address = ? OR {ARTE_RECEIVED})"]
-        values: list[str] = [self._owners[inbox]] * 2
-        wanted = (
-            ("e.from_address = ?", query.from_addr),
-            (ARTE_RECEIVED, query.to_addr),
-            ("e.date >= ?", query.sent_after and query.sent_after.isoformat()),
-            ("e.date < ?", query.sent_before and (query.sent_before + timedelta(days=1)).isoformat()),
-        )
-        for condition, value in wanted:
-            if value is not None:
-                conditions.append(condition)
-                values.append(str(value))
-        match = " ".join(f'"{keyword}"' for keyword in query.keywords)
-        statement = ARTE_SEARCH.format(conditions=" AND ".join(conditions))
-        return tuple(row[0] for row in self._db.execute(statement, (match, *values, NUM_HITS)).fetchall())
-
-    def close(self) -> None:
-        """Close the file."""
-        self._db.close()
-
-
 class TantivyEngine:
     """One tantivy index per inbox, with a fast field to sort by and its own snippets."""
 
@@ -158,31 +105,6 @@ class TantivyEngine:
         self._open.clear()
 
 
-def build_arte(mailbox: Path, path: Path) -> Path:
-    """Return ART-E's database of the same mails."""
-
-    def build(partial: Path) -> None:
-        database = sqlite3.connect(partial, isolation_level=None)
-        database.execute("PRAGMA synchronous = OFF")
-        database.execute("BEGIN")
-        for statement in ARTE_SCHEMA.split(";"):
-            database.execute(statement)
-        for _, stored in _all_mails(mailbox):
-            email = stored.email
-            sent = "" if email.date is None else f"{email.date:%Y-%m-%d %H:%M:%S}"
-            row = (email.message_id, email.subject, email.sender.email, sent, email.body)
-            number = database.execute(ARTE_INSERT_EMAIL, row).lastrowid
-            kinds = (("to", email.to), ("cc", email.cc), ("bcc", email.bcc))
-            rows = [(number, person.email, kind) for kind, people in kinds for person in people]
-            database.executemany(ARTE_INSERT_RECIPIENT, rows)
-        for statement in ARTE_INDEXES.strip().split(";\n"):
-            database.execute(statement)
-        database.execute("COMMIT")
-        database.close()
-
-    return ensure(path, build)
-
-
 def build_tantivy(mailbox: Path, folder: Path) -> Path:
     """Return the folder of tantivy's indexes of the same mails."""
     import tantivy
@@ -194,12 +116,12 @@ def build_tantivy(mailbox: Path, folder: Path) -> Path:
         schema = schema.add_integer_field("sent", stored=True, indexed=True, fast=True).build()
         inbox = ""
         writer: Any = None
-        for name, stored in _all_mails(mailbox):
-            if name != inbox:
+        for info, stored in all_mails(mailbox):
+            if info.name != inbox:
                 _finish(writer)
-                (partial / name).mkdir(parents=True)
-                inbox = name
-                writer = tantivy.Index(schema, str(partial / name)).writer(64_000_000, 1)
+                inbox = info.name
+                (partial / inbox).mkdir(parents=True)
+                writer = tantivy.Index(schema, str(partial / inbox)).writer(64_000_000, 1)
             email = stored.email
             document = tantivy.Document(message_id=email.message_id, subject=email.subject, body=email.body)
             document.add_text("from", email.sender.email)
@@ -230,14 +152,6 @@ def _finish(writer: Any) -> None:
     if writer is not None:
         writer.commit()
         writer.wait_merging_threads()
-
-
-def _all_mails(mailbox: Path) -> Iterator[tuple[str, StoredEmail]]:
-    store = EmailStore.open(mailbox)
-    for info in store.inboxes():
-        for stored in store.emails(info.name):
-            yield info.name, stored
-    store.close()
 
 
 def _tantivy_query(schema: Any, query: SearchQuery) -> Any:

@@ -18,7 +18,7 @@ import numpy as np
 
 from inbox_env.database import SCHEMA_VERSION
 from inbox_env.emails import Address, Email
-from inbox_env.store import EmailStore, build_inbox
+from inbox_env.store import EmailStore, InboxInfo, StoredEmail, build_inbox
 
 VOCABULARY_SIZE = 60_000
 MEDIAN_WORDS, SPREAD, MAX_WORDS = 80, 1.0, 4_000
@@ -117,6 +117,15 @@ def ensure(path: Path, build: Callable[[Path], None]) -> Path:
         build(partial)
         partial.rename(path)
     return path
+
+
+def all_mails(mailbox: Path) -> Iterator[tuple[InboxInfo, StoredEmail]]:
+    """Yield every mail of a mailbox with its inbox."""
+    store = EmailStore.open(mailbox)
+    for info in store.inboxes():
+        for stored in store.emails(info.name):
+            yield info, stored
+    store.close()
 
 
 def size_in_mb(path: Path) -> float:

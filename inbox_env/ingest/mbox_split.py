@@ -1,7 +1,8 @@
 """Where messages start and end in an mbox: streamed, memory bounded by the largest message kept.
 
 A separator is a "From " line with a date, before a header. It stands after a blank line, or without one where the
-header is surely a mail's. A Content-Length is believed where a separator or the end follows. Changes no bytes.
+header is surely a mail's. A Content-Length is believed where a separator or the end follows. Changes no bytes
+but the line ends of an old Macintosh.
 """
 
 from __future__ import annotations
@@ -9,10 +10,11 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Iterator
-from typing import BinaryIO, NamedTuple
+from typing import NamedTuple
 
 from inbox_env.ingest.dates import is_from_line
 from inbox_env.ingest.records import KEPT_OF_TOO_LARGE, MAX_MESSAGE_BYTES
+from inbox_env.ingest.streams import LineEnds, Readable
 
 CHUNK_BYTES = 1 << 20
 LOOKAHEAD_BYTES = 4_096  # a From_ line and the start of the header after it
@@ -65,22 +67,28 @@ class Piece(NamedTuple):
     num_after: int | None = None
 
 
-def split_mbox(stream: BinaryIO) -> Iterator[Piece]:
+def split_mbox(stream: Readable) -> Iterator[Piece]:
     """Yield everything in the stream, in order, nothing left out but what `is_cut` says."""
-    return _Splitter(stream).pieces()
+    first = stream.read(CHUNK_BYTES)
+    rest: Readable = LineEnds(stream) if _has_old_line_ends(first) else stream
+    return _Splitter(first, rest).pieces()
 
 
 def starts_mbox(head: bytes) -> bool:
     """Whether the start of a file is that of an mbox, junk before the first separator included."""
-    piece = next(_Splitter(io.BytesIO(head)).pieces(), None)
+    piece = next(_Splitter(head, io.BytesIO()).pieces(), None)
     return piece is not None and (not piece.is_prefix or len(piece.data) < len(head))
+
+
+def _has_old_line_ends(first: bytes) -> bool:
+    return first.startswith(b"From ") and b"\r" in first and b"\n" not in first
 
 
 class _Splitter:
     """A window onto the stream: the message being read begins at `_start`, up to `_scanned` it has no separator."""
 
-    def __init__(self, stream: BinaryIO) -> None:
-        self._stream = stream
+    def __init__(self, first: bytes, rest: Readable) -> None:
+        self._first, self._stream = first.replace(b"\r", b"\n") if _has_old_line_ends(first) else first, rest
         self._data = bytearray()
         self._base = self._start = self._scanned = 0
         self._has_ended = self._has_lengths = self._has_nul = False
@@ -193,7 +201,8 @@ class _Splitter:
     def _read_more(self) -> None:
         if self._start:
             self._forget()
-        chunk = self._stream.read(CHUNK_BYTES)
+        chunk = self._first or self._stream.read(CHUNK_BYTES)
+        self._first = b""
         self._has_ended = not chunk
         self._has_lengths = self._has_lengths or b"ontent-Length:" in chunk or b"ontent-length:" in chunk
         self._has_nul = self._has_nul or b"\0" in chunk

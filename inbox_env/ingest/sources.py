@@ -19,12 +19,11 @@ from inbox_env.ingest.imap import read_imap
 from inbox_env.ingest.imap_place import ImapPlace, ImapState, is_imap_address, parse_imap_address
 from inbox_env.ingest.left_out import reason_left_out
 from inbox_env.ingest.records import RawMail, Reject, Skipped, digest
-from inbox_env.ingest.sniff import SNIFF_BYTES, FileKind, kind_of
+from inbox_env.ingest.sniff import SNIFF_BYTES, FileKind, foreign_reason, kind_of
 from inbox_env.ingest.tables import read_parquet
 from inbox_env.ingest.tree import read_tree
 
 _NEXT_STEP = "give an mbox, a Maildir, a folder of mail files, an .eml file, an archive of these or imaps://you@host"
-_ZSTANDARD = b"\x28\xb5\x2f\xfd"
 _SELECTABLE = ("zip", "tar", "packed", "csv", "jsonl", "parquet")
 SourceKind = FileKind | Literal["folder", "imap"]
 Item = RawMail | Reject | Skipped
@@ -84,9 +83,10 @@ def find_source(path: Path | str) -> Source:
         raise UsageError(51, f"cannot read mail: {error}", where=where, next_step="check its permissions") from error
     if not head:
         raise UsageError(52, "the file is empty", where=where, next_step=_NEXT_STEP)
-    if head.startswith(_ZSTANDARD):
-        raise UsageError(55, "packed with Zstandard", where=where, next_step="unpack it first: unzstd FILE")
     kind = kind_of(head, real.name)
+    if kind is None and foreign_reason(head):
+        what, _, next_step = foreign_reason(head).partition(": ")
+        raise UsageError(53, f"not a mailbox but {what}", where=where, next_step=next_step)
     num_bytes = unpacked_size(real, kind) if kind in ("zip", "packed") else found.st_size
     source = Source(real, kind or "mbox", num_bytes, inside)
     _check(source, kind, where)

@@ -92,10 +92,10 @@ def test_damaged_files_of_every_kind_give_items_or_one_line(
     path = tmp_path / f"file{suffix}"
     path.write_bytes(data)
     try:
-        items = list(read_source(find_source(path)))
-    except UsageError as error:
-        assert len(error.line()) <= 300
+        source = find_source(path)
+    except UsageError:
         return
+    items = list(read_source(source))
     assert items
     assert all(isinstance(item, RawMail | Reject | Skipped) for item in items)
     folder_items = list(read_source(find_source(tmp_path)))
