@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -97,6 +97,15 @@ def build(plan: Plan) -> int:
     return num_emails
 
 
+def record_sources(path: Path, inbox: str, sources: Iterable[SourceRecord]) -> None:
+    """Write down how far the sources were read, when that is all there is to write."""
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute("BEGIN IMMEDIATE")
+        (inbox_id,) = connection.execute(SELECT_INBOX_ID, (clean(inbox),)).fetchone()
+        _insert_sources(connection, inbox_id, sources)
+        connection.execute("COMMIT")
+
+
 def whoosh_directory(path: Path, inbox: str) -> Path:
     """Return the folder beside the mailbox file that holds an inbox's Whoosh index."""
     return path.with_name(path.name + ".whoosh") / sha256(inbox.encode()).hexdigest()[:16]
@@ -123,10 +132,15 @@ def _build(connection: sqlite3.Connection, plan: Plan) -> int:
     if is_empty:
         create_indexes(connection)
     _index(connection, plan, inbox_id)
-    connection.executemany(INSERT_SOURCE, ((inbox_id, s.place, s.fingerprint, s.imap_state) for s in plan.sources))
+    _insert_sources(connection, inbox_id, plan.sources)
     connection.set_progress_handler(None, 0)
     connection.execute("COMMIT")
     return num_emails
+
+
+def _insert_sources(connection: sqlite3.Connection, inbox_id: int, sources: Iterable[SourceRecord]) -> None:
+    rows = ((inbox_id, source.place, source.fingerprint, source.imap_state) for source in sources)
+    connection.executemany(INSERT_SOURCE, rows)
 
 
 def _fill(connection: sqlite3.Connection, plan: Plan, inbox_id: int, num_files: int) -> int:

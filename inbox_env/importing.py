@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from inbox_env.building import IndexKind, Plan, SourceRecord, build, write_error
+from inbox_env.building import IndexKind, Plan, SourceRecord, build, record_sources, write_error
 from inbox_env.database import MAX_EMAILS
 from inbox_env.email_rows import MAIL_COLUMNS
 from inbox_env.emails import Address
@@ -44,6 +44,7 @@ SELECT_ROWS = f"SELECT {MAIL_COLUMNS} FROM mails WHERE id BETWEEN ? AND ? ORDER 
 SELECT_STATE = "SELECT imap_state FROM sources WHERE inbox_id = ? AND place = ?"
 _FORMAT = 1  # of what the reading processes leave: another one is not gone on with
 _CHUNK = 500
+_USUAL_BYTES = 2_000  # of one mail
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
@@ -154,7 +155,7 @@ class _Import:
         self._check_stopped(staging)
         skipped = staging.skipped()
         num_read = staging.num_mails() + staging.num_rejects() + skipped.total()
-        if not num_read:
+        if not num_read and not any(self.states):  # a server may have nothing new
             where = ", ".join(self.places)
             raise UsageError(61, "no mail found", where=where, next_step="give a mailbox file or a folder of mail")
         num_before = self.info.num_emails if self.info is not None else 0
@@ -168,20 +169,27 @@ class _Import:
 
     def _write(self, staging: Staging, merged: Merged, owner: Address, states: dict[int, str | None]) -> None:
         if not staging.num_mails():
+            if self.info is not None:
+                record_sources(self.mailbox, self.inbox, self._records(states))
             return
         is_apart = merged.num_new > 0 and self.options.index == "fts5" and self._num_workers() > 1
         num_before = self.info.num_emails if self.info is not None else 0
         with IndexHelper(staging.folder) if is_apart else nullcontext() as helper:
             has_changed = join_copies_and_threads(staging.folder, num_before, self._is_stopped)
+            records = self._records(states)
             is_same = self.info is not None and (self.info.index, self.info.owner) == (self.options.index, owner)
-            if is_same and not merged.num_new and not has_changed and not states:
+            if is_same and not merged.num_new and not has_changed:
+                record_sources(self.mailbox, self.inbox, records)
                 return
-            records = tuple(
-                SourceRecord(place, source.fingerprint(), states.get(number))
-                for number, (place, source) in enumerate(zip(self.places, self.sources, strict=True))
-            )
             target = (self.mailbox, self.inbox, staging.folder, owner, self.options.index)
             build(Plan(*target, records, helper, self._is_stopped))
+
+    def _records(self, states: dict[int, str | None]) -> tuple[SourceRecord, ...]:
+        """What to remember of the sources: of a mail server, up to where it was read."""
+        return tuple(
+            SourceRecord(place, source.fingerprint(), states.get(number))
+            for number, (place, source) in enumerate(zip(self.places, self.sources, strict=True))
+        )
 
     def _summary(
         self, staging: Staging, merged: Merged, owner: Address, skipped: Counter[str], rejects_path: Path | None
@@ -245,7 +253,8 @@ class _Import:
     def _num_workers(self) -> int:
         if self.options.num_workers is not None:
             return self.options.num_workers
-        is_big = sum(source.num_bytes for source in self.sources) >= PARALLEL_BYTES
+        num_stored = self.info.num_emails if self.info is not None else 0  # they are gone over too
+        is_big = sum(source.num_bytes for source in self.sources) + num_stored * _USUAL_BYTES >= PARALLEL_BYTES
         return min(2, os.cpu_count() or 1) if is_big else 1
 
     def _owner(self, staging: Staging) -> Address:

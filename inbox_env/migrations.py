@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 from sqlite_utils import Database as SqliteUtils
@@ -63,22 +64,32 @@ def create_indexes(connection: sqlite3.Connection) -> None:
         connection.execute(statement)
 
 
-def migrate(path: Path) -> bool:
-    """Bring the file at `path` up to date in one transaction; return whether there was anything to do."""
+def is_current(path: Path) -> bool:
+    """Whether the file at `path` has this version's schema; raises UsageError or CorruptError when it has none."""
     if not path.is_file():
         raise UsageError(30, "no such mailbox file", where=str(path), next_step="make one with `mailsleuth import`")
-    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
-        try:
-            before = connection.execute(SELECT_SCHEMA).fetchone()
-            if before == (SCHEMA_VERSION,):
-                return False
-            connection.execute("BEGIN IMMEDIATE")
-            ensure_schema(connection, path)
-            connection.execute("COMMIT")
-        except (sqlite3.DatabaseError, ValueError, KeyError, TypeError) as error:
-            what = "not a mailsleuth mailbox, or damaged"
-            raise CorruptError(30, what, where=str(path), next_step="import the mail again") from error
+    with _explained(path), closing(sqlite3.connect(path)) as connection:
+        return bool(connection.execute(SELECT_SCHEMA).fetchone() == (SCHEMA_VERSION,))
+
+
+def migrate(path: Path) -> bool:
+    """Bring the file at `path` up to date in one transaction; return whether there was anything to do."""
+    if is_current(path):
+        return False
+    with _explained(path), closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute("BEGIN IMMEDIATE")
+        ensure_schema(connection, path)
+        connection.execute("COMMIT")
     return True
+
+
+@contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except (sqlite3.DatabaseError, ValueError, KeyError, TypeError) as error:
+        what = "not a mailsleuth mailbox, or damaged"
+        raise CorruptError(30, what, where=str(path), next_step="import the mail again") from error
 
 
 def _to_version_3(database: SqliteUtils) -> None:

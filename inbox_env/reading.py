@@ -97,7 +97,7 @@ class _Cutter:
                 return
             yield from self._source(place, source)
         if self._plan.progress is not None and not self._plan.is_stopped():
-            self._plan.progress(self._all_bytes, self._all_bytes)
+            self._plan.progress(self._all_bytes or self._done_bytes, self._all_bytes or self._done_bytes)
 
     def _source(self, place: int, source: Source) -> Iterator[Batch]:
         if source.kind != "imap":
@@ -136,7 +136,8 @@ class _Cutter:
         self._done_bytes += len(item.raw) if isinstance(item, RawMail) else 0
         if self._plan.progress is not None and self._done_bytes - self._reported >= _PROGRESS_BYTES:
             self._reported = self._done_bytes
-            self._plan.progress(min(self._done_bytes, self._all_bytes), self._all_bytes)
+            done = min(self._done_bytes, self._all_bytes) if self._all_bytes else self._done_bytes
+            self._plan.progress(done, self._all_bytes)  # of a server nobody knows how much there is
 
 
 class _Pile:

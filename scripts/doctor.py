@@ -12,7 +12,7 @@ from pathlib import Path
 from inbox_env.doctor import Health, examine
 from inbox_env.errors import CorruptError, ExitCode, UsageError
 from inbox_env.lock import mailbox_lock
-from inbox_env.migrations import migrate
+from inbox_env.migrations import is_current, migrate
 from inbox_env.rebuilding import Rebuilt, rebuild
 from scripts.terminal import console, safe_line
 
@@ -35,8 +35,10 @@ def run(args: argparse.Namespace) -> int:
         raise UsageError(91, "no mailbox named", next_step="mailsleuth doctor MAILBOX")
     if not path.is_file():
         raise UsageError(30, "no such mailbox file", where=str(path), next_step="make one with `mailsleuth import`")
-    with mailbox_lock(path):
-        is_migrated = migrate(path)
+    is_migrated = False
+    if not is_current(path):
+        with mailbox_lock(path):
+            is_migrated = migrate(path)
     rebuilt = rebuild(path) if args.rebuild else None
     health = examine(path, is_full=args.full)
     if args.json:
