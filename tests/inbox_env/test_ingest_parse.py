@@ -141,6 +141,7 @@ def test_a_part_in_an_unknown_place_is_listed_or_shown_never_lost() -> None:
         ("=?utf-8?q?b=40evil=2Eorg?= <a@x.org>", [("b@evil.org", "a@x.org")]),
         ("<@r.org,@s.org:a@x.org>", [("", "a@x.org")]),
         ("Ken Lay", [("Ken Lay", "")]),
+        ("=?utf-8?q?B=C3=A9?= <a@x.org> =?utf-8?q?=2C?= B <b@x.org>", [("Bé", "a@x.org"), ("B", "b@x.org")]),
     ],
 )
 def test_addresses(value: str, expected: list[tuple[str, str]]) -> None:
