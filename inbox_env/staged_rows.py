@@ -156,8 +156,5 @@ def _text(seq: int, email: Email, row: StoredRow) -> StoredRow:
     return (
         *(seq, name, address, subject, envelope),
         *(None if subject_words == subject else subject_words, who_words),
-        *(
-            body,
-            None if body.isascii() and body_words == body.lower() else body_words,
-        ),  # SQLite can make that of it, if it is ASCII
+        *(body, None if can_be_made else body_words),
     )
