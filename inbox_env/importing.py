@@ -131,7 +131,7 @@ class _Import:
             try:
                 return self._run(staging)
             except (OSError, sqlite3.DatabaseError) as error:
-                keep = not dry
+                keep = not dry and isinstance(error, OSError | sqlite3.OperationalError)
                 self._check_stopped(staging)
                 raise self._failure(error, staging.folder) or error from error
             except (StoppedError, ResourceError, KeyboardInterrupt, SystemExit):

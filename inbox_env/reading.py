@@ -57,7 +57,7 @@ def read_all(plan: ReadPlan, staging: Staging) -> dict[int, str | None]:
     """
     cutter = _Cutter(plan, staging)
     pool = ReaderPool if plan.num_workers > 1 else InlineReader
-    arguments = (plan.num_workers,) if plan.num_workers > 1 else ()
+    arguments = (plan.num_workers, plan.is_stopped) if plan.num_workers > 1 else ()
     readers: Any = pool(staging.folder, plan.options, *arguments)
     waiting: dict[int, Batch] = {}
     try:

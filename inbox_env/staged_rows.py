@@ -32,7 +32,12 @@ INSERT_TEXT = "INSERT OR REPLACE INTO texts VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
 
 KEY_BYTES = 16
 StoredRow = tuple[Any, ...]  # the values of MAIL_COLUMNS
-_FAST = ("PRAGMA synchronous = OFF", "PRAGMA journal_mode = TRUNCATE")  # Staging knows when it can be trusted
+_MAX_SEEN = 500_000  # keys remembered, about 100 bytes each
+_FAST = (
+    "PRAGMA page_size = 16384",
+    "PRAGMA synchronous = OFF",
+    "PRAGMA journal_mode = TRUNCATE",
+)  # Staging knows when it can be trusted
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +74,7 @@ class RowFile:
         self._connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
         self._parse = partial(parse_email, attachment_text=options.attachment_text)
         self._max_bytes = options.max_message_bytes
+        self._seen: set[bytes] = set()
         for statement in (*_FAST, CREATE_HEADS, CREATE_TEXTS):
             self._connection.execute(statement)
 
@@ -83,8 +89,10 @@ class RowFile:
             else:
                 guess.add(email)
                 emails.append((seq, email))
-        keyed = ((seq, email, bytes.fromhex(email.content_key())[:KEY_BYTES]) for seq, email in emails)
+        keyed = [(seq, email, bytes.fromhex(email.content_key())[:KEY_BYTES]) for seq, email in emails]
         self._write(work, keyed)
+        if len(self._seen) < _MAX_SEEN:
+            self._seen.update(key for _, _, key in keyed)
         return WorkDone(len(emails), tuple(rejects), guess.counts())
 
     def keep(self, batch: int, emails: Iterable[tuple[int, Email]]) -> int:
@@ -100,12 +108,18 @@ class RowFile:
         self._connection.close()
 
     def _write(self, work: Work, emails: Iterable[tuple[int, Email, bytes]]) -> None:
-        rows = [_rows(seq, work.batch, key, email) for seq, email, key in emails]
+        heads, texts, seen = [], [], set[bytes]()
+        for seq, email, key in emails:
+            row = to_row(email)
+            heads.append(_head(seq, work.batch, key, email, row))
+            if key not in self._seen and key not in seen:  # a copy of an earlier mail is never the one that is kept
+                texts.append(_text(seq, email, row))
+                seen.add(key)
         self._connection.execute("BEGIN")
         try:
             self._connection.execute(DELETE_HEADS, (work.first_seq, work.end_seq, work.batch))
-            self._connection.executemany(INSERT_HEAD, [head for head, _ in rows])
-            self._connection.executemany(INSERT_TEXT, [text for _, text in rows])
+            self._connection.executemany(INSERT_HEAD, heads)
+            self._connection.executemany(INSERT_TEXT, texts)
             self._connection.execute("COMMIT")
         except BaseException:
             if self._connection.in_transaction:
@@ -129,15 +143,18 @@ class RowFile:
         return replace(email, folders=folders, defects=(*defects, *email.defects))
 
 
-def _rows(seq: int, batch: int, key: bytes, email: Email) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
-    message_id, sent_us, name, address, subject, envelope, body = to_row(email)
+def _head(seq: int, batch: int, key: bytes, email: Email, row: StoredRow) -> StoredRow:
     people = [email.sender.email, *(person.email for person in email.recipients)]
     links = to_json([email.in_reply_to, email.references, people])
-    head = (seq, batch, key, message_id, sent_us, to_json(email.folders), to_json(email.aliases), links)
+    return (seq, batch, key, row[0], row[1], to_json(email.folders), to_json(email.aliases), links)
+
+
+def _text(seq: int, email: Email, row: StoredRow) -> StoredRow:
+    _, _, name, address, subject, envelope, body = row
     subject_words, who_words, body_words = indexed_fields(email)
-    text = (
+    can_be_made = body.isascii() and body_words == body.lower()  # by SQLite, when it is needed
+    return (
         *(seq, name, address, subject, envelope),
         *(None if subject_words == subject else subject_words, who_words),
-        *(body, None if body_words == str(body).lower() else body_words),  # SQLite can make that of it, if it is ASCII
+        *(body, None if can_be_made else body_words),
     )
-    return head, text

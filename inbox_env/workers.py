@@ -10,8 +10,9 @@ import json
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, Pipe, wait
 from pathlib import Path
@@ -28,6 +29,8 @@ BATCH_SECONDS = 120.0
 MAIL_SECONDS = 30.0
 _MAX_DEATHS = 5  # mails in a row that end their process: then it is not the mails
 _DRAIN_SECONDS = 3.0
+_LOOK_SECONDS = 0.5
+_END_SECONDS = 0.3
 
 _START = """import json, sys
 sys.path[:] = json.loads(sys.argv[1])
@@ -54,23 +57,33 @@ class InlineReader:
 class ReaderPool:
     """Several reading processes."""
 
-    def __init__(self, folder: Path, options: ReadOptions, num_workers: int) -> None:
+    def __init__(
+        self, folder: Path, options: ReadOptions, num_workers: int, is_stopped: Callable[[], bool] = lambda: False
+    ) -> None:
         self._workers = [_Worker(folder, number, options) for number in range(min(num_workers, MAX_WORKERS))]
+        self._is_stopped = is_stopped
+        self._stopped_at: float | None = None
 
     def results(self, works: Iterator[Work]) -> Iterator[tuple[int, Work, WorkDone]]:
-        """Yield (file number, work, what became of it) in the order of finishing, until `works` ends."""
+        """Yield (file number, work, what became of it) in the order of finishing, until `works` ends.
+
+        Once stopped, what is under way has a few seconds to finish.
+        """
         idle = list(self._workers)
         busy: dict[_Worker, Work] = {}
         for work in works:
             while not idle:
-                for worker in self._ready(list(busy)):
+                ready = self._ready(list(busy))
+                if not ready:
+                    return
+                for worker in ready:
                     yield worker.number, busy[worker], worker.result(busy.pop(worker))
                     idle.append(worker)
             worker = idle.pop()
             busy[worker] = work
             worker.send(work, BATCH_SECONDS)
-        while busy:
-            for worker in self._ready(list(busy)):
+        while busy and (ready := self._ready(list(busy))):
+            for worker in ready:
                 yield worker.number, busy[worker], worker.result(busy.pop(worker))
 
     def close(self) -> None:
@@ -79,11 +92,19 @@ class ReaderPool:
             worker.end()
 
     def _ready(self, busy: list[_Worker]) -> list[_Worker]:
-        """Wait until a process has answered, has died or is late."""
-        first = min(worker.deadline for worker in busy)
-        found = wait([worker.connection for worker in busy], max(0.0, first - time.monotonic()))
-        ready = [worker for worker in busy if worker.connection in found]
-        return ready or [worker for worker in busy if time.monotonic() >= worker.deadline]
+        """Wait for processes that have answered, died or are late; none when stopped and nothing finishes."""
+        while True:
+            now = time.monotonic()
+            seconds = min(worker.deadline for worker in busy) - now
+            found = wait([worker.connection for worker in busy], min(_LOOK_SECONDS, max(0.0, seconds)))
+            ready = [worker for worker in busy if worker.connection in found]
+            ready = ready or [worker for worker in busy if time.monotonic() >= worker.deadline]
+            if ready:
+                return ready
+            if self._is_stopped():
+                self._stopped_at = self._stopped_at or now
+                if now - self._stopped_at > _DRAIN_SECONDS:
+                    return []
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,10 +127,15 @@ class _Worker:
     def send(self, work: Work, seconds: float) -> None:
         """Give the idle process work; that it has died is found out by `result`."""
         self.deadline = time.monotonic() + seconds
+        watch = threading.Timer(seconds, self._process.kill)  # it may have stopped reading: nothing waits for ever
+        watch.daemon = True
+        watch.start()
         try:
             self.connection.send(work)
         except OSError:
             self._process.kill()
+        finally:
+            watch.cancel()
 
     def result(self, work: Work) -> WorkDone:
         """Return what became of the work sent; when the process failed, read each mail alone."""
@@ -123,7 +149,7 @@ class _Worker:
         """End the process; its file is left as of the last commit."""
         self.connection.close()
         try:
-            self._process.wait(_DRAIN_SECONDS / 10)
+            self._process.wait(_END_SECONDS)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()

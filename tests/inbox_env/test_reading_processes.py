@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from inbox_env import reading, workers
-from inbox_env.errors import ResourceError
+from inbox_env.errors import ExitCode, ResourceError, StoppedError
 from inbox_env.importing import import_mail
 from tests.faults.import_bench import Bench, box, dump, plain
 
@@ -79,6 +79,32 @@ def test_processes_that_always_die_are_one_error(bench: Bench, monkeypatch: pyte
     with pytest.raises(ResourceError, match="keep dying"):
         import_mail([bench.source], bench.mailbox, "me", num_workers=2)
     assert not bench.mailbox.exists()
+
+
+def test_processes_that_never_read_are_one_error_in_time(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(workers, "_START", "import time; time.sleep(600)")
+    monkeypatch.setattr(workers, "BATCH_SECONDS", 0.5)
+    monkeypatch.setattr(workers, "MAIL_SECONDS", 0.2)
+    bench.put("a.mbox", box(*(plain(n) + b"longer than a pipe\n" * 50_000 for n in range(8))))
+    started = time.monotonic()
+    with pytest.raises(ResourceError, match="keep dying"):
+        import_mail([bench.source], bench.mailbox, "me", num_workers=2)
+    assert time.monotonic() - started < 20
+
+
+def test_f21_a_stop_does_not_wait_for_a_mail_that_is_never_done(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(workers, "_START", FRAGILE)
+    monkeypatch.setattr(workers, "_DRAIN_SECONDS", 1.0)
+    bench.put("a.mbox", box(*(plain(n) + (b"ENDLESS\n" if n in (15, 25) else b"") for n in range(40))))
+    started = time.monotonic()
+    with pytest.raises(StoppedError):
+        import_mail([bench.source], bench.mailbox, "me", num_workers=2, stopped=lambda: stop_after(started, 3.0))
+    assert time.monotonic() - started < 10
+    assert not bench.mailbox.exists()
+
+
+def stop_after(started: float, seconds: float) -> ExitCode | None:
+    return ExitCode.INTERRUPTED if time.monotonic() - started > seconds else None
 
 
 def test_mail_larger_than_any_pipe_goes_through_and_no_process_stays(bench: Bench) -> None:

@@ -131,6 +131,19 @@ def test_the_message_id_of_a_folded_copy_finds_the_mail(tmp_path: Path) -> None:
     assert EmailStore.open(tmp_path / "m.db").read("me", "<a@x>", None) is None
 
 
+def test_a_thread_is_shown_from_any_of_its_mails_as_far_as_it_is_visible(tmp_path: Path) -> None:
+    replies = [replace(mail(n), in_reply_to=f"<{n - 1}@x>") for n in (2, 3)]
+    build_inbox(tmp_path / "m.db", "me", [mail(1), *replies, mail(4), replace(mail(5), references=("<9@x>",))])
+    build_inbox(tmp_path / "m.db", "you", [replace(mail(6), in_reply_to="<1@x>"), mail(7)])
+    store = EmailStore.open(tmp_path / "m.db")
+    assert [store.thread("me", number, None) for number in range(7)] == [
+        *((), (1, 2, 3), (1, 2, 3), (1, 2, 3), (4,), (5,), ())
+    ]
+    assert store.thread("me", 1, START + timedelta(days=2)) == (1, 2)
+    assert store.thread("me", 3, START + timedelta(days=2)) == ()
+    assert store.thread("you", 1, None) == (1,)
+
+
 def test_text_that_no_file_can_hold_is_replaced(tmp_path: Path) -> None:
     odd = replace(mail(1, "a\udcffb\x00c"), to=(Address("\udcff", "\udcfe@x"),), folders=("\udcff",))
     build_inbox(tmp_path / "m.db", "me", [odd], owner=Address("\udcff", ""))
