@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
 from datetime import UTC, datetime
 from email.message import EmailMessage
 
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 from inbox_env.emails import Address
 from inbox_env.ingest.addresses import parse_addresses
 from inbox_env.ingest.charsets import decode_bytes
-from inbox_env.ingest.headers import decode_words
+from inbox_env.ingest.headers import base64_size, decode_base64, decode_words
 from inbox_env.ingest.html_text import html_to_text
 from inbox_env.ingest.parse import parse_email
 
@@ -187,6 +188,14 @@ def test_encoded_words(header: str, expected: str) -> None:
 )
 def test_charset_ladder(data: bytes, declared: str, expected: str) -> None:
     assert decode_bytes(data, declared) == expected
+
+
+@given(st.lists(st.binary(max_size=40), max_size=5), st.sampled_from([b"\n", b"\r\n", b" ", b"!"]))
+def test_base64_that_is_padded_line_by_line_is_read(lines: list[bytes], end: bytes) -> None:
+    written = end.join(b64encode(line) for line in lines)
+    if all(line and len(line) % 3 for line in lines[:-1]):  # each line but the last has padding
+        assert decode_base64(written) == b"".join(lines)
+    assert base64_size(written + b"A") == len(decode_base64(written + b"A"))
 
 
 def test_a_message_without_id_gets_one_made_of_its_bytes() -> None:
