@@ -21,6 +21,8 @@ _TOKEN = re.compile(r'"(?:[^"\\]|\\.)*(?:"|\\?\Z)|<[^<>"]*(?:"[^"]*"[^<>"]*)?>|[
 _MAX_NAME_CHARS = 300
 _MAX_ENCODED_CHARS = 4_000
 _MAX_REMEMBERED_CHARS = 1_000
+# Python's own mailer encodes the comma between two people when it folds the field after a name that it encoded.
+_ENCODED_COMMA = re.compile(r">[ \t]+=\?utf-8\?q\?=2C\?=[ \t]+", re.IGNORECASE)
 _SPECIAL = frozenset('"<>(;:')
 
 
@@ -30,6 +32,8 @@ def parse_addresses(value: str) -> tuple[Address, ...]:
 
 
 def _parsed(value: str) -> tuple[Address, ...]:
+    if "=2C?=" in value:
+        value = _ENCODED_COMMA.sub(">, ", value)
     if _SPECIAL.isdisjoint(value):
         return tuple(_bare(piece) for piece in map(str.strip, value.split(",")) if piece)
     return tuple(entry.address() for entry in _entries(value) if not entry.is_empty())

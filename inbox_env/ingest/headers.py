@@ -29,7 +29,8 @@ _PARAMETER = re.compile(r';[ \t\r\n]*([^\s=;]+)[ \t]*=[ \t\r\n]*("(?:[^"\\]|\\.)
 _CONTROLS = bytes(byte for byte in (*range(32), 127) if byte not in b"\t\n")
 _PLAIN_FOLD = re.compile(r"\n[ \t]+")
 _BASE64 = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
-_NOT_BASE64 = bytes(byte for byte in range(256) if byte not in _BASE64)
+_NOT_BASE64 = bytes(byte for byte in range(256) if byte not in _BASE64 + b"=")
+_MAX_PADDINGS = 100_000
 _MAX_PARAMETER_CHARS = 8_192
 
 
@@ -133,17 +134,27 @@ def parameters(value: str) -> dict[str, str]:
 
 
 def decode_base64(data: bytes) -> bytes:
-    """Return what the base64 text holds; foreign bytes and missing padding are forgiven."""
-    data = data.translate(None, _NOT_BASE64)
-    if len(data) % 4 == 1:
-        data = data[:-1]
-    return binascii.a2b_base64(data + b"=" * (-len(data) % 4))
+    """Return what the base64 text holds; foreign bytes, missing padding and padding in between are forgiven."""
+    return b"".join(map(_decoded_run, _base64_runs(data)))
 
 
 def base64_size(data: bytes) -> int:
     """Return the length of what `decode_base64` returns."""
-    num_chars = len(data.translate(None, _NOT_BASE64))
-    return num_chars // 4 * 3 + (0, 0, 1, 2)[num_chars % 4]
+    return sum(len(run) // 4 * 3 + (0, 0, 1, 2)[len(run) % 4] for run in _base64_runs(data))
+
+
+def _decoded_run(run: bytes) -> bytes:
+    if len(run) % 4 == 1:
+        run = run[:-1]
+    return binascii.a2b_base64(run + b"=" * (-len(run) % 4))
+
+
+def _base64_runs(data: bytes) -> list[bytes]:
+    """Some mailers pad every line: what stands between paddings is decoded by itself."""
+    data = data.translate(None, _NOT_BASE64).rstrip(b"=")
+    if 0 < data.count(b"=") < _MAX_PADDINGS:
+        return [run for run in data.split(b"=") if run]
+    return [data.replace(b"=", b"")]
 
 
 def _unfold(value: bytes) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
 from datetime import UTC, datetime
 from email.message import EmailMessage
 
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 from inbox_env.emails import Address
 from inbox_env.ingest.addresses import parse_addresses
 from inbox_env.ingest.charsets import decode_bytes
-from inbox_env.ingest.headers import decode_words
+from inbox_env.ingest.headers import base64_size, decode_base64, decode_words
 from inbox_env.ingest.html_text import html_to_text
 from inbox_env.ingest.parse import parse_email
 
@@ -141,6 +142,7 @@ def test_a_part_in_an_unknown_place_is_listed_or_shown_never_lost() -> None:
         ("=?utf-8?q?b=40evil=2Eorg?= <a@x.org>", [("b@evil.org", "a@x.org")]),
         ("<@r.org,@s.org:a@x.org>", [("", "a@x.org")]),
         ("Ken Lay", [("Ken Lay", "")]),
+        ("=?utf-8?q?B=C3=A9?= <a@x.org> =?utf-8?q?=2C?= B <b@x.org>", [("Bé", "a@x.org"), ("B", "b@x.org")]),
     ],
 )
 def test_addresses(value: str, expected: list[tuple[str, str]]) -> None:
@@ -186,6 +188,14 @@ def test_encoded_words(header: str, expected: str) -> None:
 )
 def test_charset_ladder(data: bytes, declared: str, expected: str) -> None:
     assert decode_bytes(data, declared) == expected
+
+
+@given(st.lists(st.binary(max_size=40), max_size=5), st.sampled_from([b"\n", b"\r\n", b" ", b"!"]))
+def test_base64_that_is_padded_line_by_line_is_read(lines: list[bytes], end: bytes) -> None:
+    written = end.join(b64encode(line) for line in lines)
+    if all(line and len(line) % 3 for line in lines[:-1]):  # each line but the last has padding
+        assert decode_base64(written) == b"".join(lines)
+    assert base64_size(written + b"A") == len(decode_base64(written + b"A"))
 
 
 def test_a_message_without_id_gets_one_made_of_its_bytes() -> None:
