@@ -20,11 +20,12 @@ from inbox_env.ingest.contents import read_contents, read_kind
 from inbox_env.ingest.files import open_regular, printable
 from inbox_env.ingest.names import PACKED_SUFFIXES, is_maildir_file, is_no_mail
 from inbox_env.ingest.records import RawMail, Reject
-from inbox_env.ingest.sniff import SNIFF_BYTES, kind_of
+from inbox_env.ingest.sniff import SNIFF_BYTES, FileKind, kind_of
 from inbox_env.ingest.streams import Capped, GrowthError, Readable, peek
 
 MAX_RATIO = 100
 MAX_TOTAL_BYTES = 1_000_000_000_000
+_SAMPLE_BYTES = 1 << 22
 _SMALL = 1 << 20  # ratios of small members prove nothing
 _SWELLS = f"compressed more than {MAX_RATIO} times"
 _BROKEN = (
@@ -64,6 +65,25 @@ def read_archive(path: Path, name: str, top: PurePosixPath, inside: str = "") ->
         yield Reject(path=name, offset=0, reason=f"{_BROKEN_DETAIL}: {error}"[:200])
 
 
+def unpacked_size(path: Path, kind: FileKind) -> int:
+    """Return about how many bytes of mail the file gives: a zip says so itself, else a sample is unpacked."""
+    size = path.stat().st_size
+    try:
+        with open_regular(path) as file:
+            if kind == "zip":
+                with zipfile.ZipFile(file) as archive:
+                    return sum(member.file_size for member in archive.infolist())
+            if kind != "packed":
+                return size
+            head = file.read(SNIFF_BYTES)
+            file.seek(0)
+            with _open_packed(file, head) as unpacked:
+                sample = len(unpacked.read(_SAMPLE_BYTES))
+            return sample if sample < _SAMPLE_BYTES else size * sample // max(1, min(size, file.tell()))
+    except _BROKEN:
+        return size
+
+
 class _Place:
     """Where members are in the source, and which of them are wanted."""
 
@@ -79,7 +99,7 @@ class _Place:
 
     def of(self, member: str) -> PurePosixPath | None:
         """The member's place in the source; None when it is not wanted or no mail."""
-        path = PurePosixPath(member)
+        path = PurePosixPath(member.replace("\\", "/"))  # some programs on Windows write these
         if not path.is_relative_to(self._inside) or is_no_mail(path):
             return None
         self.note(path)

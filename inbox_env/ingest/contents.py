@@ -15,7 +15,7 @@ from inbox_env.ingest.maildir import read_message
 from inbox_env.ingest.mbox import read_mbox
 from inbox_env.ingest.names import folder_name, is_maildir_file, maildir_folder, mbox_folder
 from inbox_env.ingest.records import RawMail, Reject, digest
-from inbox_env.ingest.sniff import SNIFF_BYTES, FileKind, kind_of
+from inbox_env.ingest.sniff import SNIFF_BYTES, FileKind, foreign_reason, kind_of
 from inbox_env.ingest.streams import Readable, peek
 from inbox_env.ingest.tables import read_csv, read_json_lines
 
@@ -64,5 +64,5 @@ def read_kind(
     elif kind == "eml":
         yield read_message(file, path, folder_name(place.parent), labels)
     else:
-        reason = "not a mail file" if kind is None else _NOT_HERE[kind]
+        reason = _NOT_HERE[kind] if kind is not None else foreign_reason(head) or "not a mail file"
         yield Reject(path=path, offset=0, reason=reason, sha256=digest(head))

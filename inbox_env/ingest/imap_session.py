@@ -86,8 +86,9 @@ def fetch(mailbox: BaseMailBox, uids: Sequence[int], parts: str) -> dict[int, Fe
     for number, row in enumerate(rows):
         after = rows[number + 1] if number + 1 < len(rows) else b""
         one = _fetched(row, after if isinstance(after, bytes) else b"")
-        if one is not None and one.uid in uids:
-            found[one.uid] = one
+        if one is None or one.uid not in uids or (one.data is None and one.uid in found):
+            continue  # no message, or the last words of one whose literal has been taken, or its flags told again
+        found[one.uid] = one
     return found
 
 

@@ -19,7 +19,7 @@ _ESCAPED_MBOXO = re.compile(rb"^>From ", re.MULTILINE)
 _ESCAPED_MBOXRD = re.compile(rb"^>(>*From )", re.MULTILINE)
 _TWICE_ESCAPED = re.compile(rb"(?:\A|^[^>\n][^\n]*\n|^\r?\n)>>+From [^\n]*\n(?!>)", re.MULTILINE)
 _FROM_LINES = re.compile(rb"^From [^\n]*", re.MULTILINE)
-_TWO_FIELDS = re.compile(rb"(?:[!-9;-~]+[ \t]*:[^\n]*\n(?:[ \t]+[^\n]*\n)*){2}")
+_TWO_FIELDS = re.compile(rb"(?:\xef\xbb\xbf|\x00|\s)*+(?:[!-9;-~]+[ \t]*:[^\n]*\n(?:[ \t]+[^\n]*\n)*){2}")
 _BLANK = b"\xef\xbb\xbf\0 \t\r\n"
 
 
@@ -28,7 +28,9 @@ def read_mbox(stream: BinaryIO, path: str, folder: str) -> Iterator[RawMail | Re
     dialect = _Dialect(path)
     for piece in split_mbox(stream):
         if not piece.is_prefix or _TWO_FIELDS.match(piece.data):
-            yield _to_mail(piece, path, folder, dialect)
+            mail = _to_mail(piece, path, folder, dialect)
+            del piece  # as large as the mail
+            yield mail
         elif piece.data.strip(b" \t\r\n") and not (piece.is_last and not piece.data.strip(_BLANK)):
             reason = "junk before the first message"
             yield Reject(path=path, offset=piece.offset, reason=reason, sha256=digest(piece.data.strip()))

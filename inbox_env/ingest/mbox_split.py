@@ -1,7 +1,8 @@
 """Where messages start and end in an mbox: streamed, memory bounded by the largest message kept.
 
 A separator is a "From " line with a date, before a header. It stands after a blank line, or without one where the
-header is surely a mail's. A Content-Length is believed where a separator or the end follows. Changes no bytes.
+header is surely a mail's. A Content-Length is believed where a separator or the end follows. Changes no bytes
+but the line ends of an old Macintosh.
 """
 
 from __future__ import annotations
@@ -9,25 +10,35 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Iterator
-from typing import BinaryIO, NamedTuple
+from typing import NamedTuple
 
 from inbox_env.ingest.dates import is_from_line
 from inbox_env.ingest.records import KEPT_OF_TOO_LARGE, MAX_MESSAGE_BYTES
+from inbox_env.ingest.streams import LineEnds, Readable
 
 CHUNK_BYTES = 1 << 20
 LOOKAHEAD_BYTES = 4_096  # a From_ line and the start of the header after it
+_LARGE_BYTES = 1 << 23
 _WORD, _MARK = b"From ", b"\nFrom "
 _MAX_LINE_BYTES = 1_000
 _KNOWN = (
-    rb"(?:(?:resent-)?(?:from|to|cc|bcc|sender|date|message-id)|subject|received|return-path|reply-to|delivered-to"
-    rb"|mime-version|content-[a-z-]+|x-[!-9;-~]+|status|lines|in-reply-to|references|list-[a-z-]+|dkim-signature)"
+    rb"(?:(?:resent-)?(?:from|to|cc|bcc|sender|date|message-id)|subject|received(?:-spf)?|return-path|reply-to"
+    rb"|delivered-to|mime-version|content-[a-z-]+|x-[!-9;-~]+|status|lines|in-reply-to|references|list-[a-z-]+"
+    rb"|dkim-signature|domainkey-signature|arc-[a-z-]+|authentication-results|user-agent|precedence|newsgroups)"
 )
 _FIELD = rb"(?:[!-9;-~]+[ \t]*:[^\n]*\n(?:[ \t][^\n]*\n)*+)"
 _START = rb"(?:>+From [^\n]*\n)*"
+_CUT_FIELD = rb"[!-9;-~]+[ \t]*:[^\n]*(?:\n[ \t][^\n]*)*\Z"  # the window or the file ends in it
 # Before the known field at most a few others: the search stays linear.
-_OPENS_HEADER = re.compile(_START + rb"(?:\Z|" + _FIELD + rb"{0,20}?" + _KNOWN + rb"[ \t]*:)", re.IGNORECASE)
-_OPENS_MAIL = re.compile(_START + _FIELD + rb"{0,20}?" + _KNOWN + rb"[ \t]*:[^\n]*\n(?:[ \t][^\n]*\n)*+"
-                         + _FIELD + rb"{0,20}?" + _KNOWN + rb"[ \t]*:", re.IGNORECASE)  # fmt: skip
+_OPENS_HEADER = re.compile(
+    _START + rb"(?:\Z|" + _FIELD + rb"{0,20}?(?:" + _KNOWN + rb"[ \t]*:|" + _CUT_FIELD + rb"))", re.IGNORECASE
+)
+_OPENS_MAIL = re.compile(
+    _START
+    + (_FIELD + rb"{0,20}?" + _KNOWN + rb"[ \t]*:[^\n]*\n(?:[ \t][^\n]*\n)*+")
+    + (_FIELD + rb"{0,20}?" + _KNOWN + rb"[ \t]*:"),
+    re.IGNORECASE,
+)
 _USUAL = re.compile(  # most separators by far: decided in one match
     rb"From [^\s]+ (?:Mon|Tue|Wed|Thu|Fri|Sat|Sun) [A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d (?:19|20)\d\d\r?\n"
     + (_KNOWN + rb":"),
@@ -35,6 +46,7 @@ _USUAL = re.compile(  # most separators by far: decided in one match
 )
 _JUNK = re.compile(rb"\A(?:\xef\xbb\xbf|\x00|\s)*+(?=From )")
 _LENGTH = re.compile(rb"^content-length:[ \t]*(\d{1,12})[ \t]*\r?$", re.IGNORECASE | re.MULTILINE)
+_LENGTH_SIGN = b"ength:"  # without it no mail so far has a Content-Length: one search instead of one for each mail
 _HEADER_END = re.compile(rb"\n\r?\n")
 _AFTER_BLANK = (b"\n\n", b"\n\r\n", b"\0")
 _GAP = re.compile(rb"(?:\r?\n){0,2}")
@@ -56,22 +68,28 @@ class Piece(NamedTuple):
     num_after: int | None = None
 
 
-def split_mbox(stream: BinaryIO) -> Iterator[Piece]:
+def split_mbox(stream: Readable) -> Iterator[Piece]:
     """Yield everything in the stream, in order, nothing left out but what `is_cut` says."""
-    return _Splitter(stream).pieces()
+    first = stream.read(CHUNK_BYTES)
+    rest: Readable = LineEnds(stream) if _has_old_line_ends(first) else stream
+    return _Splitter(first, rest).pieces()
 
 
 def starts_mbox(head: bytes) -> bool:
     """Whether the start of a file is that of an mbox, junk before the first separator included."""
-    piece = next(_Splitter(io.BytesIO(head)).pieces(), None)
+    piece = next(_Splitter(head, io.BytesIO()).pieces(), None)
     return piece is not None and (not piece.is_prefix or len(piece.data) < len(head))
+
+
+def _has_old_line_ends(first: bytes) -> bool:
+    return first.startswith(b"From ") and b"\r" in first and b"\n" not in first
 
 
 class _Splitter:
     """A window onto the stream: the message being read begins at `_start`, up to `_scanned` it has no separator."""
 
-    def __init__(self, stream: BinaryIO) -> None:
-        self._stream = stream
+    def __init__(self, first: bytes, rest: Readable) -> None:
+        self._first, self._stream = first.replace(b"\r", b"\n") if _has_old_line_ends(first) else first, rest
         self._data = bytearray()
         self._base = self._start = self._scanned = 0
         self._has_ended = self._has_lengths = self._has_nul = False
@@ -96,6 +114,8 @@ class _Splitter:
                 data = bytes(view[self._start : end]) if head is None else head
             is_last = self._has_ended and end == len(self._data)
             self._start, self._scanned = end, end + 1
+            if end > _LARGE_BYTES:
+                self._forget()
             yield Piece(offset, data, is_prefix, head is not None, is_last, is_doubtful, num_after)
             is_prefix = False
 
@@ -172,14 +192,20 @@ class _Splitter:
         self._scanned = end
         return end - stop
 
+    def _forget(self) -> None:
+        """Give back the memory of what was read."""
+        del self._data[: self._start]
+        self._base += self._start
+        self._scanned = max(0, self._scanned - self._start)
+        self._start = 0
+
     def _read_more(self) -> None:
         if self._start:
-            del self._data[: self._start]
-            self._base += self._start
-            self._scanned = max(0, self._scanned - self._start)
-            self._start = 0
-        chunk = self._stream.read(CHUNK_BYTES)
+            self._forget()
+        chunk = self._first or self._stream.read(CHUNK_BYTES)
+        self._first = b""
         self._has_ended = not chunk
-        self._has_lengths = self._has_lengths or b"ontent-Length:" in chunk or b"ontent-length:" in chunk
         self._has_nul = self._has_nul or b"\0" in chunk
+        start = max(0, len(self._data) - len(_LENGTH_SIGN))  # it may lie across two chunks
         self._data += chunk
+        self._has_lengths = self._has_lengths or self._data.find(_LENGTH_SIGN, start) >= 0

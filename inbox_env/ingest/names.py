@@ -64,6 +64,8 @@ def is_no_mail(path: PurePath) -> bool:
     name = path.name
     if name.startswith(".") or name.endswith(_OTHERS_SUFFIXES):
         return True
+    if "Takeout" in path.parts[:-1]:  # Google's export: the rest of it is other services' and settings
+        return not name.lower().endswith(_PACKAGE)
     is_attachment = "Attachments" in path.parts and any(part.endswith(_PACKAGE) for part in path.parts[:-1])
     return is_attachment or _OTHERS_NAMES.fullmatch(name) is not None or _MH_DELETED.fullmatch(name) is not None
 

@@ -20,6 +20,14 @@ _MAIL_FIELDS = frozenset(
     )
 )
 _USUAL_STARTS = (b"message-id:", b"return-path:", b"received:", b"from:", b"date:", b"delivered-to")
+_FOREIGN = {
+    b"!BDN": "an Outlook data file: turn it into mbox first, with readpst",
+    b"\xd0\xcf\x11\xe0": "an Outlook message or old Office file: save it as .eml first",
+    b"\x28\xb5\x2f\xfd": "packed with Zstandard: unpack it first, with unzstd",
+    b"7z\xbc\xaf": "packed with 7-Zip: unpack it first",
+    b"Rar!": "packed with RAR: unpack it first",
+    b"version https://git-lfs": "a pointer to a file that Git LFS has not fetched: fetch it first",
+}
 
 
 def kind_of(head: bytes, name: str) -> FileKind | None:
@@ -36,6 +44,11 @@ def kind_of(head: bytes, name: str) -> FileKind | None:
     if head.startswith(b"PAR1"):
         return "parquet"
     return _kind_of_text(head, PurePath(name).suffix.lower())
+
+
+def foreign_reason(head: bytes) -> str:
+    """Return why a file of another program's own form cannot be read and what to do, or "" when it is none known."""
+    return next((reason for magic, reason in _FOREIGN.items() if head.startswith(magic)), "")
 
 
 def is_mail(head: bytes) -> bool:

@@ -12,19 +12,18 @@ from pathlib import Path, PurePath, PurePosixPath
 from typing import Literal
 
 from inbox_env.errors import UsageError
-from inbox_env.ingest.archive import read_archive
+from inbox_env.ingest.archive import read_archive, unpacked_size
 from inbox_env.ingest.contents import read_kind
 from inbox_env.ingest.files import folder_digest, open_regular, printable, reason_of, regular_sizes
 from inbox_env.ingest.imap import read_imap
 from inbox_env.ingest.imap_place import ImapPlace, ImapState, is_imap_address, parse_imap_address
 from inbox_env.ingest.left_out import reason_left_out
 from inbox_env.ingest.records import RawMail, Reject, Skipped, digest
-from inbox_env.ingest.sniff import SNIFF_BYTES, FileKind, kind_of
+from inbox_env.ingest.sniff import SNIFF_BYTES, FileKind, foreign_reason, kind_of
 from inbox_env.ingest.tables import read_parquet
 from inbox_env.ingest.tree import read_tree
 
 _NEXT_STEP = "give an mbox, a Maildir, a folder of mail files, an .eml file, an archive of these or imaps://you@host"
-_ZSTANDARD = b"\x28\xb5\x2f\xfd"
 _SELECTABLE = ("zip", "tar", "packed", "csv", "jsonl", "parquet")
 SourceKind = FileKind | Literal["folder", "imap"]
 Item = RawMail | Reject | Skipped
@@ -32,7 +31,7 @@ Item = RawMail | Reject | Skipped
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A path that holds mail: what it is, and how many bytes there are to read (of an archive: packed).
+    """A path that holds mail: what it is, and how many bytes of mail it gives (of a packed one about).
 
     `inside` is the folder that is meant of an archive or table ("archive.tar.gz!maildir/lay-k"). Of a mailbox on a
     `server` the size is not known: `num_bytes` is 0.
@@ -84,10 +83,13 @@ def find_source(path: Path | str) -> Source:
         raise UsageError(51, f"cannot read mail: {error}", where=where, next_step="check its permissions") from error
     if not head:
         raise UsageError(52, "the file is empty", where=where, next_step=_NEXT_STEP)
-    if head.startswith(_ZSTANDARD):
-        raise UsageError(55, "packed with Zstandard", where=where, next_step="unpack it first: unzstd FILE")
-    source = Source(real, kind_of(head, real.name) or "mbox", found.st_size, inside)
-    _check(source, kind_of(head, real.name), where)
+    kind = kind_of(head, real.name)
+    if kind is None and foreign_reason(head):
+        what, _, next_step = foreign_reason(head).partition(": ")
+        raise UsageError(53, f"not a mailbox but {what}", where=where, next_step=next_step)
+    num_bytes = unpacked_size(real, kind) if kind in ("zip", "packed") else found.st_size
+    source = Source(real, kind or "mbox", num_bytes, inside)
+    _check(source, kind, where)
     return source
 
 
@@ -107,8 +109,9 @@ def read_source(source: Source, *, include_spam: bool = False, imap_state: ImapS
         is_empty = False
         reason = "" if include_spam or not isinstance(item, RawMail) else reason_left_out(item.raw)
         yield Skipped(reason, len(item.raw)) if reason and isinstance(item, RawMail) else item
-    if is_empty and source.inside:
-        yield Reject(path=source.name, offset=0, reason="nothing in it lies in this folder")
+    if is_empty and source.kind not in ("folder", "imap"):
+        reason = "nothing in it lies in this folder" if source.inside else "no mail in it"
+        yield Reject(path=source.name, offset=0, reason=reason)
 
 
 def _read(source: Source) -> Iterator[RawMail | Reject]:

@@ -39,6 +39,17 @@ class _Joined(io.RawIOBase):
         return len(data)
 
 
+class LineEnds:
+    """A stream of text from an old Macintosh, its line ends made into "\\n"; as many bytes as before."""
+
+    def __init__(self, stream: Readable) -> None:
+        self._stream = stream
+
+    def read(self, size: int, /) -> bytes:
+        """Return at most so many bytes, none at the end."""
+        return self._stream.read(size).replace(b"\r", b"\n")
+
+
 class Capped:
     """A stream that may give so many bytes and not one more: raises GrowthError then."""
 

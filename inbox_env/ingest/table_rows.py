@@ -9,9 +9,6 @@ import csv
 import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from email.charset import QP, Charset
-from email.header import Header
-from email.message import Message
 from email.utils import format_datetime
 from pathlib import PurePosixPath
 
@@ -22,6 +19,7 @@ _KAGGLE, _HUB = frozenset(("file", "message")), frozenset(("message_id", "from",
 _JSON_KEYS = re.compile(rb'"([a-z_]+)"[ \t]*:')
 _ADDRESS_FIELDS = ("from", "to", "cc", "bcc")
 _MAX_HEAD_CHARS = 4_000
+_MIME = "MIME-Version: 1.0\nContent-Type: text/plain; charset=utf-8\nContent-Transfer-Encoding: 8bit\n"
 _LINE = re.compile(r"[^\r\n]*")
 
 
@@ -31,7 +29,7 @@ def is_csv_of_mail(head: bytes) -> bool:
     if line is None or "," not in line[0]:
         return False
     try:
-        names = frozenset(next(csv.reader([line[0]])))
+        names = frozenset(next(csv.reader([line[0]], strict=True)))
     except (csv.Error, StopIteration):
         return False
     return names >= _KAGGLE or names >= _HUB
@@ -66,31 +64,19 @@ def _without_top(path: PurePosixPath) -> PurePosixPath:
 
 
 def _to_bytes(row: Mapping[str, object]) -> bytes:
-    """Return the message that the columns describe, b"" when they describe none."""
-    message = Message()
-    message_id = _line(row.get("message_id"))
-    if message_id:
-        message["Message-ID"] = message_id if message_id.startswith("<") else f"<{message_id}>"
-    date = _date(row.get("date"))
-    if date is not None:
-        message["Date"] = format_datetime(date)
-    for name in _ADDRESS_FIELDS:
-        value = ", ".join(filter(None, map(_line, _items(row.get(name)))))
-        if value:
-            message[name.title()] = _encoded(value)
-    if row.get("subject"):
-        message["Subject"] = _encoded(_line(row.get("subject")))
+    """Return the message that the columns describe, b"" when they describe none: headers and text in UTF-8."""
+    message_id, date = _line(row.get("message_id")), _date(row.get("date"))
+    fields = {
+        "Message-ID": message_id if message_id.startswith("<") or not message_id else f"<{message_id}>",
+        "Date": format_datetime(date) if date is not None else "",
+        **{name.title(): ", ".join(filter(None, map(_line, _items(row.get(name))))) for name in _ADDRESS_FIELDS},
+        "Subject": _line(row.get("subject")),
+    }
+    header = "".join(f"{name}: {value}\n" for name, value in fields.items() if value)
     body = _text(row.get("body"))
-    if not body and not message.keys():
+    if not header and not body:
         return b""
-    charset = Charset("utf-8")
-    charset.body_encoding = QP
-    message.set_payload(body.encode("utf-8", "replace").decode("utf-8"), charset)
-    return message.as_bytes()
-
-
-def _encoded(value: str) -> str:
-    return value if value.isascii() else Header(value, "utf-8", maxlinelen=900).encode()
+    return f"{header}{_MIME}\n{body}".encode("utf-8", "replace")
 
 
 def _items(value: object) -> Sequence[object]:
@@ -121,6 +107,7 @@ def _date(value: object) -> datetime | None:
 
 
 def _line(value: object) -> str:
+    """One line: a cell cannot add a header field."""
     return " ".join(_text(value).replace("\0", " ").split())
 
 

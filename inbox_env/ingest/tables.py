@@ -9,6 +9,7 @@ import csv
 import io
 import json
 from collections.abc import Iterator
+from itertools import count
 from pathlib import Path
 from typing import BinaryIO
 
@@ -25,28 +26,35 @@ def read_csv(file: BinaryIO, path: str, select: str = "") -> Iterator[RawMail | 
     text = io.TextIOWrapper(file, encoding="utf-8-sig", errors="surrogateescape", newline="")
     old_limit = csv.field_size_limit(MAX_MESSAGE_BYTES)
     try:
-        rows = csv.reader(text, strict=True)
-        names = next(rows, [])
-        number = 0
-        while True:
-            number += 1
-            try:
-                row = next(rows)
-            except StopIteration:
-                return
-            except csv.Error as error:
-                yield Reject(path=path, offset=0, reason=f"row {number} cannot be read: {error}"[:200])
-                continue
-            if len(row) != len(names):
-                reason = f"row {number} has {len(row)} columns, not {len(names)}"
-                yield Reject(path=path, offset=0, reason=reason, sha256=digest(repr(row).encode()))
-                continue
-            mail = row_to_mail(dict(zip(names, row, strict=True)), path, number, select)
-            if mail is not None:
-                yield mail
+        yield from _read_rows(csv.reader(text, strict=True), path, select)
     finally:
         csv.field_size_limit(old_limit)
         text.detach()
+
+
+def _read_rows(rows: Iterator[list[str]], path: str, select: str) -> Iterator[RawMail | Reject]:
+    names: list[str] | None = None
+    for number in count():
+        try:
+            row = next(rows)
+        except StopIteration:
+            if number < 2:
+                yield Reject(path=path, offset=0, reason="a table without rows")
+            return
+        except csv.Error as error:
+            yield Reject(path=path, offset=0, reason=f"row {number} cannot be read: {error}"[:200])
+            if names is None:
+                return
+            continue
+        if names is None:
+            names = row
+        elif len(row) != len(names):
+            reason = f"row {number} has {len(row)} columns, not {len(names)}"
+            yield Reject(path=path, offset=0, reason=reason, sha256=digest(repr(row).encode()))
+        else:
+            mail = row_to_mail(dict(zip(names, row, strict=True)), path, number, select)
+            if mail is not None:
+                yield mail
 
 
 def read_json_lines(file: BinaryIO, path: str, select: str = "") -> Iterator[RawMail | Reject]:

@@ -35,7 +35,7 @@ def read_tree(top: Path) -> Iterator[RawMail | Reject]:
             yield Reject(path=printable(folder), offset=0, reason=reason_of(error))
             continue
         folders = [entry for entry in found if entry.is_dir(follow_symlinks=False)]
-        files = [entry for entry in found if entry not in folders]
+        files = [entry for entry in found if not entry.is_dir(follow_symlinks=False)]
         if is_maildir(folder):
             yield from read_maildir(folder, maildir_folder(folder.relative_to(top)))
             folders = _below_maildir(folder, folders)

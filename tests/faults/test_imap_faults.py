@@ -131,6 +131,24 @@ def test_f24_junk_and_trash_are_counted_and_a_collection_gives_only_what_it_alon
     assert subjects(read(server, "Junk")) == ["s70", "s71"]
 
 
+def test_f24_a_folder_of_any_size_comes_in_answers_of_bounded_size(
+    server: ImapServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(imap, "BATCH_BYTES", 50_000)
+    monkeypatch.setattr(imap, "MAX_MESSAGE_BYTES", 30_000)
+    monkeypatch.setattr(imap, "KEPT_OF_TOO_LARGE", 1_000)
+    sizes = {uid: 40_000 if uid == 77 else 1_000 * (uid % 20) for uid in range(1, 251)}
+    server.boxes["INBOX"].messages = {uid: message(uid) + b"x" * size for uid, size in sizes.items()}
+    items = read(server)
+    assert subjects(items) == [f"s{uid}" for uid in sizes]
+    assert [len(item.raw) for item in items if isinstance(item, RawMail) and "too_large" in item.defects] == [1_000]
+    for command in server.commands:
+        if "BODY.PEEK[]" in command:
+            asked = [int(uid) for uid in command.split(" ")[2].split(",")]
+            assert sum(len(server.boxes["INBOX"].messages[uid]) for uid in asked) <= 50_000
+            assert len(asked) <= imap.BATCH_MESSAGES
+
+
 def certificate(folder: Path, host: str) -> tuple[Path, ssl.SSLContext]:
     """Make a certificate for the host that vouches for itself, and a server's context with it."""
     key, name = ec.generate_private_key(ec.SECP256R1()), x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "test")])

@@ -145,7 +145,7 @@ class _Session(socketserver.StreamRequestHandler):
         return "OK done"
 
     def row(self, number: int, uid: int, raw: bytes, parts: str) -> bytes:
-        words = [f"UID {uid}".encode()]
+        words = []
         if "RFC822.SIZE" in parts:
             words.append(b"RFC822.SIZE %d" % len(raw))
         if "HEADER.FIELDS" in parts:
@@ -154,10 +154,13 @@ class _Session(socketserver.StreamRequestHandler):
             words.append(b"BODY[HEADER.FIELDS (MESSAGE-ID)] {%d}\r\n%s" % (len(data), data))
         if "BODY.PEEK[]" in parts:
             self.server.num_given += 1
-            words.append(b"BODY[] {%d}\r\n%s" % (len(raw), raw))
+            partial = re.search(r"<0\.(\d+)>", parts)
+            data = raw[: int(partial[1])] if partial else raw
+            words.append(b"BODY[]%s {%d}\r\n%s" % (b"<0>" if partial else b"", len(data), data))
         if "FLAGS" in parts:  # after the literal, as some servers have it
             words.append(f"FLAGS ({self.box.flags.get(uid, '') if self.box else ''})".encode())
-        return b"* %d FETCH (%s)" % (number, b" ".join(words))
+        words.append(f"UID {uid}".encode())
+        return b"* %d FETCH (%s)\r\n* %d FETCH (UID %d FLAGS (\\Recent))" % (number, b" ".join(words), number, uid)
 
     def on_noop(self, _: str) -> str:
         return "OK done"

@@ -109,7 +109,7 @@ def test_any_bytes_are_read_and_no_word_of_them_is_lost(data: bytes, chunk: int)
         patch.setattr(mbox_split, "CHUNK_BYTES", chunk)
         patch.setattr(mbox_split, "LOOKAHEAD_BYTES", 100)
         pieces = list(mbox_split.split_mbox(io.BytesIO(data)))
-    assert b"".join(piece.data for piece in pieces) == data
+    assert b"".join(piece.data for piece in pieces).replace(b"\r", b"\n") == data.replace(b"\r", b"\n")
     assert [piece.offset for piece in pieces] == sorted({piece.offset for piece in pieces})
 
 
@@ -171,3 +171,11 @@ def test_a_hole_of_nul_bytes_between_mails_hides_none() -> None:
     found = mails(one + b"\0" * 50_000 + one + b"\0" * 10)
     assert [mail.defects for mail in found] == [("nul_bytes",), ("no_final_newline", "nul_bytes")]
     assert [body_of(mail).strip() for mail in found] == [b"body", b"body"]
+
+
+def test_the_line_ends_of_an_old_macintosh_are_line_ends() -> None:
+    data = b"From ???@??? Mon Apr 18 14:26:12 1996\n" + HEAD + b"\nbody\n\n"
+    found = mails((data * 3).replace(b"\n", b"\r"))
+    assert [body_of(mail) for mail in found] == [b"body\n"] * 3
+    assert [mail.offset for mail in found] == [0, len(data), 2 * len(data)]
+    assert mbox_split.starts_mbox(data.replace(b"\n", b"\r"))

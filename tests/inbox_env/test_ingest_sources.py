@@ -89,6 +89,9 @@ def test_archives_are_read_in_place(tmp_path: Path) -> None:
         ("a.png", b"\x89PNG\r\n\x1a\n" + os.urandom(100), "not a mailbox"),
         ("a.mbox", b"", "empty"),
         ("a.zip", b"version https://git-lfs.github.com/spec/v1\noid sha256:7e\nsize 937399858\n", "not a mailbox"),
+        ("a.pst", b"!BDN\x00\x01", "readpst"),
+        ("a.msg", b"\xd0\xcf\x11\xe0\xa1\xb1", "save it as .eml"),
+        ("a.tar.zst", b"\x28\xb5\x2f\xfd\x04", "unzstd"),
         ("a.txt", b"Dear diary,\nthis is text.\n", "not a mailbox"),
     ],
 )
