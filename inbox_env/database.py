@@ -11,6 +11,7 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import closing, suppress
 from datetime import UTC, datetime, timedelta
+from math import inf
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -85,16 +86,21 @@ class Database:
         database._check_schema()
         return database
 
+    def begin(self, limit_seconds: float = inf) -> None:
+        """Begin a query of several statements on this thread, with one limit for all that go on with it."""
+        self._local.limit_seconds = min(limit_seconds, self.limit_seconds)
+        self._local.deadline = None  # set on first need: asking for CPU time costs more than many a query
+
     def rows(
         self, sql: str, parameters: Sequence[Any] | Mapping[str, Any] = (), *, goes_on: bool = False
     ) -> list[tuple[Any, ...]]:
         """Return all rows of one statement; raises QueryTooSlow past the limit and CorruptError on damage.
 
-        `goes_on`: it shares the limit of the statement before it on this thread, as a part of the same query.
+        `goes_on`: the statement belongs to the query that `begin` began; else it is one of its own.
         """
         connection = self._connection()
         if not goes_on:
-            self._local.deadline = None  # set on first need: asking for CPU time costs more than many a query
+            self.begin()
         try:
             return connection.execute(sql, parameters).fetchall()
         except sqlite3.OperationalError as error:
@@ -158,7 +164,7 @@ class Database:
     def _is_too_slow(self) -> bool:
         now, deadline = time.thread_time(), self._local.deadline
         if deadline is None:
-            self._local.deadline = now + self.limit_seconds
+            self._local.deadline = now + float(self._local.limit_seconds)
             return False
         return now > float(deadline)
 

@@ -34,7 +34,8 @@ class QueryMaker:
 
     def __init__(self, inbox: str, mails: Sequence[Email], random: Random) -> None:
         self._inbox, self._mails, self._random = inbox, mails, random
-        self._texts = [_PLAIN.findall(f"{mail.subject}\n{mail.body}") for mail in mails]
+        texts = (words(f"{mail.subject}\n{mail.body}") for mail in mails)
+        self._texts = [[word for word in text if _PLAIN.fullmatch(word)] for text in texts]
         people = {word for mail in mails for who in (mail.sender, *mail.recipients) for word in words(str(who))}
         counts = Counter(word for text in self._texts for word in set(text))
         self._most_rare = max(0.002, 1 / len(mails))

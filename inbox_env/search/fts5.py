@@ -34,6 +34,7 @@ SELECT_RELEVANT = """SELECT best.number, {columns} FROM (
         SELECT rowid AS number, bm25({table}, 4.0, 1.0, 1.0) AS score FROM {table}
         WHERE {table} MATCH ? AND rowid BETWEEN ? AND ? ORDER BY score, number DESC LIMIT ? OFFSET ?) AS best
     LEFT JOIN mails ON mails.id = {base} + best.number ORDER BY best.score, best.number DESC"""
+MAX_SEARCH_SECONDS = 0.25  # of CPU: a hundred times what a search takes
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +71,7 @@ class Fts5Index:
     ) -> SearchResult:
         """Return one page of hits; see `SearchIndex`."""
         first, last = self._mails.visible_range(query.sent_after, query.sent_before, as_of)
+        self._database.begin(MAX_SEARCH_SECONDS)
         expression = match_expression(query)
         skip = (query.page - 1) * limit
         if expression is None or first > last:
@@ -91,7 +93,7 @@ class Fts5Index:
             statement = known.newest if has_bodies else known.newest_bare
         else:
             statement = known.relevant if has_bodies else known.relevant_bare
-        return self._database.rows(statement, parameters)
+        return self._database.rows(statement, parameters, goes_on=True)
 
     def _keyword_counts(self, query: SearchQuery, first: int, last: int) -> dict[str, int]:
         alone = {keyword: replace(query, keywords=(keyword,)) for keyword in query.keywords}

@@ -35,9 +35,8 @@ class MailTable:
         self._database = database
         self._inbox_id = inbox_id
         self.num_emails, self._num_undated = database.rows(SELECT_SIZE, (inbox_id,))[0]
-        self._number = lru_cache(_CACHED_DATES)(
-            self._find_number
-        )  # an episode's as-of date is asked for again and again
+        # an episode asks for its as-of date again and again
+        self._number = lru_cache(_CACHED_DATES)(self._find_number)
 
     def visible_range(self, after: date | None, before: date | None, as_of: datetime | None) -> tuple[int, int]:
         """Return the first and last number that may be seen, both inclusive; first > last when there is none.

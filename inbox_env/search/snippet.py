@@ -13,12 +13,7 @@ from inbox_env.search.folding import is_cjk, words
 _LEAD = 4  # a quarter of the snippet stands before the keyword
 _SPARE = 16
 _FOLDED_CHARS = 20_000  # of a body that are searched folded, which is slow
-_PIECE = re.compile(r"[^\W_]+")
-
-
-def make_snippet(body: str, keywords: Sequence[str], num_chars: int) -> str:
-    """Return at most `num_chars` of `body` around the first keyword found, else its beginning; whitespace collapsed."""
-    return cut_snippet(body, find_keyword(body, [keyword.lower() for keyword in keywords]), num_chars)
+_BEYOND_ASCII = re.compile(r"[^\x00-\x7f]+")
 
 
 def find_keyword(body: str, wanted: Sequence[str]) -> int:
@@ -33,7 +28,7 @@ def find_keyword(body: str, wanted: Sequence[str]) -> int:
             place = _find(lowered, word)
             if place >= 0:
                 return place
-    return -1 if body.isascii() and "".join(wanted).isascii() else _find_folded(body, wanted)
+    return -1 if body.isascii() and "".join(wanted).isascii() else _find_folded(body, lowered, wanted)
 
 
 def cut_snippet(body: str, place: int, num_chars: int) -> str:
@@ -71,12 +66,24 @@ def _is_apart(before: str, keyword: str, after: str) -> bool:
     )
 
 
-def _find_folded(body: str, keywords: Iterable[str]) -> int:
-    wanted = {word for keyword in keywords for word in words(keyword)[:1]}
-    for piece in _PIECE.finditer(body, 0, _FOLDED_CHARS):
-        folded = words(piece.group())
-        if not wanted.isdisjoint(folded):
-            return piece.start()
+def _find_folded(body: str, lowered: str, wanted: Iterable[str]) -> int:
+    """Return where the first word of a keyword stands in another spelling: folded, or with letters beyond ASCII."""
+    firsts = dict.fromkeys(word for keyword in wanted for word in words(keyword)[:1])
+    for word in firsts:
+        place = _find(lowered, word)
+        if place >= 0:
+            return place
+    body, end = body[:_FOLDED_CHARS], 0
+    for run in _BEYOND_ASCII.finditer(body):
+        if run.end() <= end:
+            continue
+        start, least, end = run.start(), end, run.end()
+        while start > least and body[start - 1].isalnum():
+            start -= 1
+        while body[end : end + 1].isalnum():
+            end += 1
+        if not firsts.keys().isdisjoint(words(body[start:end])):
+            return start
     return -1
 
 

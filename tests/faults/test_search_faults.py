@@ -138,10 +138,14 @@ def test_f29_a_search_of_many_statements_has_one_limit(tmp_path: Path) -> None:
     query = SearchQuery(("zebra", "note", "nowhere", *(f"a zebra note {n} a" for n in range(13))))
     assert inbox.search(query, as_of=None).keyword_counts["zebra"] == 6000
     inbox._store.database.limit_seconds = 0.0
+    assert inbox.search(SearchQuery(("+", "nowhere")), as_of=None).keyword_counts == {"+": 0, "nowhere": 0}
     start = time.thread_time()
     with pytest.raises(QueryTooSlow):
         inbox.search(query, as_of=None)
     assert time.thread_time() - start < 0.1
+    inbox._store.database.limit_seconds = 1.0
+    counts = inbox.search(SearchQuery(("+", "zebra")), as_of=None).keyword_counts
+    assert counts == {"+": 0, "zebra": 6000}, "what came before does not count"
 
 
 def answers(path: Path) -> list[object]:

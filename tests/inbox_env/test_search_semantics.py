@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
@@ -16,7 +17,7 @@ from inbox_env.emails import Address, Attachment, Email
 from inbox_env.inbox import Inbox
 from inbox_env.search.base import SearchQuery
 from inbox_env.search.folding import words
-from inbox_env.search.snippet import make_snippet
+from inbox_env.search.snippet import cut_snippet, find_keyword
 from inbox_env.store import build_inbox
 
 START = datetime(2001, 5, 1, tzinfo=UTC)
@@ -194,10 +195,18 @@ def test_what_differs_after_folding_is_not_found(tmp_path: Path, written: str, a
         ("lorem ipsum " * 60 + "die Straße ist zu " + "dolor " * 60, "strasse", "Straße"),
         ("lorem ipsum " * 60 + "ｐａｒｔｙ at six " + "dolor " * 60, "party", "ｐａｒｔｙ"),
         ("lorem ipsum " * 60 + "a party at six " + "dolor " * 60, "ｐａｒｔｙ", "party"),
+        ("lorem ipsum é " * 60 + "le re\u0301sume\u0301 final " + "dolor " * 60, "resume", "re\u0301sume\u0301"),
         ("lorem ipsum " * 60 + "annual\n  report " + "dolor " * 60, "annual report", "annual report"),
     ],
 )
 def test_the_snippet_shows_the_matched_words_however_they_are_written(body: str, keyword: str, shown: str) -> None:
-    snippet = make_snippet(body, [keyword], 80)
+    snippet = cut_snippet(body, find_keyword(body, [keyword.lower()]), 80)
     assert shown in snippet
     assert len(snippet) <= 80
+
+
+def test_looking_for_a_word_in_another_spelling_is_quick_in_any_body() -> None:
+    for body in ("é" * 200_000, "xé" * 100_000, "né a b " * 30_000, "会" * 200_000, "x" * 100_000 + "é"):
+        start = time.process_time()
+        assert find_keyword(body, ["resume", "straße"]) == -1
+        assert time.process_time() - start < 0.1
