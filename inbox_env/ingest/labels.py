@@ -34,6 +34,7 @@ _IMPORTANT = frozenset(  # a guess of Gmail's, on most mails
         *("重要", "중요", "重要邮件", "重要郵件"),
     )
 )
+_NOT_SHOWN = _READ_STATES | _IMPORTANT
 _SPAM = frozenset(
     (
         *("spam", "junk", "courrier indésirable", "correo no deseado", "skräppost", "søppelpost", "roskaposti"),
@@ -51,11 +52,13 @@ _TRASH = frozenset(
 
 def gmail_labels(header_value: str) -> tuple[str, ...]:
     """Return the labels in an X-Gmail-Labels value as people see them; read, unread and important are left out."""
-    return tuple(label for label in all_labels(header_value) if label.casefold() not in _READ_STATES | _IMPORTANT)
+    return tuple(label for label in all_labels(header_value) if label.casefold() not in _NOT_SHOWN)
 
 
 def all_labels(header_value: str) -> tuple[str, ...]:
     """Return every label in the value, which may be folded and encoded; a quoted label may contain commas."""
+    if not header_value:
+        return ()
     text = decode_words(header_value)
     labels = (re.sub(r'\\(.)|"(")', r"\1\2", quoted) if quoted else plain for quoted, plain in _LABEL.findall(text))
     return tuple(dict.fromkeys(label for label in map(str.strip, labels) if label))

@@ -46,6 +46,7 @@ _USUAL = re.compile(  # most separators by far: decided in one match
 )
 _JUNK = re.compile(rb"\A(?:\xef\xbb\xbf|\x00|\s)*+(?=From )")
 _LENGTH = re.compile(rb"^content-length:[ \t]*(\d{1,12})[ \t]*\r?$", re.IGNORECASE | re.MULTILINE)
+_LENGTH_SIGN = b"ength:"  # without it no mail so far has a Content-Length: one search instead of one for each mail
 _HEADER_END = re.compile(rb"\n\r?\n")
 _AFTER_BLANK = (b"\n\n", b"\n\r\n", b"\0")
 _GAP = re.compile(rb"(?:\r?\n){0,2}")
@@ -204,6 +205,7 @@ class _Splitter:
         chunk = self._first or self._stream.read(CHUNK_BYTES)
         self._first = b""
         self._has_ended = not chunk
-        self._has_lengths = self._has_lengths or b"ontent-Length:" in chunk or b"ontent-length:" in chunk
         self._has_nul = self._has_nul or b"\0" in chunk
+        start = max(0, len(self._data) - len(_LENGTH_SIGN))  # it may lie across two chunks
         self._data += chunk
+        self._has_lengths = self._has_lengths or self._data.find(_LENGTH_SIGN, start) >= 0

@@ -201,6 +201,30 @@ def test_f22_a_full_disk_leaves_the_mailbox_as_it_was(bench: Bench, golden: dict
     assert not left_over(bench)
 
 
+@pytest.mark.parametrize("room", [0, 4_096, 40_000, 100_000])
+def test_f22_a_disk_that_is_full_in_the_last_step_is_rolled_back(
+    bench: Bench, golden: dict[str, Any], room: int
+) -> None:
+    before = bench.mailbox.read_bytes()
+
+    def limit_last_step() -> None:
+        original = building.ensure_schema
+
+        def limited(*arguments: Any) -> bool:
+            limit_files(len(before) + room)
+            return original(*arguments)
+
+        building.ensure_schema = limited
+
+    code, errors = child(bench, limit_last_step)
+    assert (code, errors.count("\n")) == (ExitCode.RESOURCE, 1), errors
+    assert "kept in my.db.partial-" in errors
+    assert dump(bench.mailbox)["mails"]
+    assert bench.mailbox.read_bytes() == before
+    assert bench.run().is_resumed
+    assert dump(bench.mailbox) == golden
+
+
 def test_f25_a_second_import_says_who_is_first_and_a_dead_one_locks_nothing(
     bench: Bench, capsys: pytest.CaptureFixture[str]
 ) -> None:

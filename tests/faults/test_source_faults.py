@@ -14,10 +14,15 @@ import pytest
 from inbox_env.errors import ExitCode, UsageError
 from inbox_env.ingest import maildir, mbox_split
 from inbox_env.ingest.parse import parse_email
-from inbox_env.ingest.records import MAX_MESSAGE_BYTES, RawMail, Reject
+from inbox_env.ingest.records import MAX_MESSAGE_BYTES, RawMail, Reject, Skipped
 from inbox_env.ingest.sources import find_source, read_source
 from tests.faults.bad_mail import LINE, MIB, box, count, mail, put, read
 
+TAKEOUT_LINE = b"From 1718395824376789@xxx Sat Nov 22 00:12:45 +0000 2014\r\n"
+LABELS = (
+    "=?UTF-8?Q?Messages_archiv=C3=A9s,Ouvert,Cat=C3=A9gorie=C2=A0:_E-mails_?=\r\n"
+    ' =?UTF-8?Q?personnels,"Culture,_associations,_=C3=A9v=C3=A9nements"?='
+)
 BOM = b"\xef\xbb\xbf"
 
 
@@ -76,6 +81,27 @@ def test_f03_mixed_line_ends_within_and_between_mails(tmp_path: Path) -> None:
     mails, rejects = read(put(tmp_path / "a.mbox", data))
     assert [parse_email(one.raw).message_id for one in mails] == [f"<{n}@x.org>" for n in (1, 2, 3, 4)]
     assert rejects == []
+
+
+def test_f04_takeout_leaves_out_spam_and_trash_counts_them_and_reads_them_when_asked(tmp_path: Path) -> None:
+    path = tmp_path / "All mail Including Spam and Trash.mbox"
+    labels = ["=?UTF-8?Q?Bo=C3=AEte_de_r=C3=A9ception,Ouvert?=", "Spam,Non lus", "Corbeille,Ouvert", LABELS]
+    path.write_bytes(
+        b"".join(
+            TAKEOUT_LINE
+            + f"X-GM-THRID: {n}\r\nX-Gmail-Labels: {value}\r\nFrom: a@x.org\r\n\r\nbody {n}\r\n\r\n".encode()
+            for n, value in enumerate(labels)
+        )
+    )
+    items = list(read_source(find_source(path)))
+    assert [item.reason for item in items if isinstance(item, Skipped)] == ["Gmail Spam", "Gmail Trash"]
+    assert all(item.num_bytes > 50 for item in items if isinstance(item, Skipped))
+    folders = [parse_email(item.raw, folder=item.folder).folders for item in items if isinstance(item, RawMail)]
+    assert folders == [
+        ("Boîte de réception",),
+        ("Messages archivés", "Catégorie : E-mails personnels", "Culture, associations, événements"),
+    ]
+    assert all(isinstance(item, RawMail) for item in read_source(find_source(path), include_spam=True))
 
 
 @pytest.mark.slow

@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 from inbox_env.ingest.flags import apple_labels, imap_labels, maildir_labels, mh_labels
 from inbox_env.ingest.labels import all_labels, gmail_labels, is_spam_or_trash
 from inbox_env.ingest.left_out import reason_left_out
-from inbox_env.ingest.parse import parse_email
-from inbox_env.ingest.records import RawMail, Skipped
+from inbox_env.ingest.records import RawMail
 from inbox_env.ingest.sources import find_source, read_source
 
 LINE = b"From 1718395824376789@xxx Sat Nov 22 00:12:45 +0000 2014\r\n"
@@ -73,26 +72,6 @@ def test_only_the_mails_own_header_leaves_it_out() -> None:
     assert reason_left_out(b"From: a@x.org\nX-Gmail-Labels: Inbox,\n =?UTF-8?Q?Papierkorb?=\n\nx") == "Gmail Trash"
     assert reason_left_out(b"X-Mozilla-Status: 0009\nFrom: a@x.org\n\nx") == "deleted in Thunderbird"
     assert reason_left_out(b"X-Mozilla-Status: 0001\nFrom: a@x.org\n\nx") == ""
-
-
-def test_f04_takeout_leaves_out_spam_and_trash_counts_them_and_reads_them_when_asked(tmp_path: Path) -> None:
-    path = tmp_path / "All mail Including Spam and Trash.mbox"
-    labels = ["=?UTF-8?Q?Bo=C3=AEte_de_r=C3=A9ception,Ouvert?=", "Spam,Non lus", "Corbeille,Ouvert", FRENCH]
-    path.write_bytes(
-        b"".join(
-            LINE + f"X-GM-THRID: {n}\r\nX-Gmail-Labels: {value}\r\nFrom: a@x.org\r\n\r\nbody {n}\r\n\r\n".encode()
-            for n, value in enumerate(labels)
-        )
-    )
-    items = list(read_source(find_source(path)))
-    assert [item.reason for item in items if isinstance(item, Skipped)] == ["Gmail Spam", "Gmail Trash"]
-    assert all(item.num_bytes > 50 for item in items if isinstance(item, Skipped))
-    folders = [parse_email(item.raw, folder=item.folder).folders for item in items if isinstance(item, RawMail)]
-    assert folders == [
-        ("Boîte de réception",),
-        ("Messages archivés", "Catégorie : E-mails personnels", "Culture, associations, événements"),
-    ]
-    assert all(isinstance(item, RawMail) for item in read_source(find_source(path), include_spam=True))
 
 
 def test_a_folder_called_trash_is_a_folder(tmp_path: Path) -> None:
