@@ -59,7 +59,7 @@ class Email:
         return self.to + self.cc + self.bcc
 
     def content_key(self) -> str:
-        """Hex SHA-256 of sender, subject, whitespace-normalised body and what is attached: equal for copies of one mail.
+        """Hex SHA-256 of sender, subject, whitespace-normalised body and attachments: equal for copies of one mail.
 
         A scanner sends every page under one subject, without a body: only the attachments tell those mails apart.
         """
