@@ -94,7 +94,7 @@ class Toolbox:
     def find(self, ref: int | str) -> StoredEmail | None:
         """Return the visible mail with this short id or Message-ID, or None."""
         if isinstance(ref, str) and ref.strip().isdecimal() and len(ref.strip()) <= 9:
-            ref = int(ref)
+            ref = int(ref.strip())
         return self.inbox.read(ref.strip() if isinstance(ref, str) else ref, as_of=self.as_of)
 
 

@@ -25,6 +25,7 @@ MAX_REFERENCES = 100
 MAX_SUBJECT_CHARS = 4_000
 _MAX_REMEMBERED_CHARS = 1_000
 _ANGLE_ID = re.compile(r"<([^<>\s]+)>")
+_PLAIN_ID = re.compile(r"<[!-;=@-~]+>")
 _NOTES_TAIL = re.compile(r" ?(?:<[^<>]*>?|@ ?ENRON.*)", re.IGNORECASE)
 _LAST_FIRST = re.compile(r"\A([^\s,]+(?: [^\s,]+)?), ([^\s,]+(?: [^\s,]+)?)\Z")
 _BETWEEN_NOTES_NAMES = re.compile(r"(?<=>),\s*")
@@ -115,6 +116,8 @@ def _ids(value: str) -> tuple[str, ...]:
 
 
 def _first_id(value: str) -> str:
+    if _PLAIN_ID.fullmatch(value):
+        return value
     ids = _ids(value)
     if ids:
         return ids[0]

@@ -238,3 +238,10 @@ def test_the_address_alone_is_the_fingerprint(server: ImapServer) -> None:
     server.boxes["INBOX"].messages[99] = message(99)
     assert find_source(Path(address(server, "INBOX"))).fingerprint() == before
     assert find_source(address(server, "Other")).fingerprint() != before
+
+
+def test_f24_a_missing_package_is_named(server: ImapServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(__import__("sys").modules, "imap_tools", None)
+    with pytest.raises(UsageError, match=r"pip install -e '\.\[imap\]'"):
+        read(server)
+    assert server.commands == []

@@ -129,7 +129,7 @@ def hostile() -> dict[str, tuple[documents.DocumentKind, bytes]]:
     say = b"<w:document %s><w:body><w:p><w:r><w:t>&%s;</w:t></w:r></w:p></w:body></w:document>"
     secret = b'<!DOCTYPE d [<!ENTITY x SYSTEM "file:///etc/passwd">]>' + say % (word, b"x")
     return {
-        "zip bomb": ("docx", with_document_xml(b" " * 400_000_000)),
+        "zip bomb": ("docx", with_document_xml(b" " * 60_000_000)),
         "laughs": ("docx", with_document_xml(b'<!DOCTYPE d [<!ENTITY a0 "ha">%s]>' % laughs + say % (word, b"a8"))),
         "entity": ("docx", with_document_xml(secret)),
         "depth": ("docx", with_document_xml(b"<a>" * 100_000)),
@@ -137,7 +137,7 @@ def hostile() -> dict[str, tuple[documents.DocumentKind, bytes]]:
         "no pdf": ("pdf", b"%PDF-1.7\n" + b"\xff" * 10_000),
         "circle": ("pdf", pdf(1, kids="2 0 R 2 0 R")),
         "parentheses": ("pdf", pdf(1, text="(" * 100_000)),
-        "brackets": ("pdf", b"%PDF-1.4\n1 0 obj\n" + b"[" * 100_000),
+        "brackets": ("pdf", b"%PDF-1.4\n1 0 obj\n" + b"[" * 50_000),
         "too large": ("pdf", b"%PDF-1.4\n" + b" " * 5_000_001),
     }
 

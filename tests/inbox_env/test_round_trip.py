@@ -7,7 +7,7 @@ from email.headerregistry import Address as Written
 from email.message import EmailMessage
 from email.policy import SMTP, default
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from inbox_env.emails import Address
@@ -54,6 +54,7 @@ def test_bodies_in_any_charset_come_back(body: tuple[str, str, str], is_crlf: bo
     assert [line.strip() for line in email.body.split("\n")] == [line.strip() for line in usual(text).split("\n")]
 
 
+@settings(max_examples=60)
 @given(
     PEOPLE, st.lists(PEOPLE, min_size=1, max_size=5), WORDS, st.datetimes(datetime(1972, 1, 1), datetime(2069, 1, 1))
 )
@@ -78,6 +79,7 @@ FILES = st.tuples(
 )
 
 
+@settings(max_examples=60)
 @given(st.lists(FILES, max_size=4))
 def test_attachments_come_back(files: list[tuple[str, bytes]]) -> None:
     made = EmailMessage()
