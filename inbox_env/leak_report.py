@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from statistics import mean, median
 
 from inbox_env.inbox import Inbox
-from inbox_env.known_item_words import content_words
+from inbox_env.known_items.words import content_words
 from inbox_env.questions import Kind, Question
 from inbox_env.search.base import MAX_KEYWORDS, Match, SearchQuery
 from inbox_env.store import EmailStore

@@ -15,16 +15,16 @@ from itertools import count, islice
 from pathlib import Path
 from typing import Any
 
-from inbox_env.building import IndexKind, Plan, build, whoosh_directory, write_error
 from inbox_env.database import MAX_EMAILS, Database, from_microseconds, to_microseconds
 from inbox_env.email_rows import MAIL_COLUMNS, clean, from_row
 from inbox_env.emails import Address, Email
 from inbox_env.errors import CorruptError, UsageError
+from inbox_env.importing.building import IndexKind, Plan, build, whoosh_directory, write_error
+from inbox_env.importing.merging import join_copies_and_threads, merge_rows
+from inbox_env.importing.row_files import row_file
+from inbox_env.importing.staged_rows import ReadOptions, RowFile
+from inbox_env.importing.staging import BatchRecord, Staging, staging_folder
 from inbox_env.lock import mailbox_lock
-from inbox_env.merging import join_copies_and_threads, merge_rows
-from inbox_env.row_files import row_file
-from inbox_env.staged_rows import ReadOptions, RowFile
-from inbox_env.staging import BatchRecord, Staging, staging_folder
 
 __all__ = ["EmailStore", "InboxInfo", "IndexKind", "StoredEmail", "build_inbox", "whoosh_directory"]
 

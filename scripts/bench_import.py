@@ -24,7 +24,7 @@ from scripts.terminal import console
 
 _OURS = """import json, resource, sys, time
 from pathlib import Path
-from inbox_env.importing import import_mail
+from inbox_env.importing.import_mail import import_mail
 mailbox, workers, *sources = sys.argv[1:]
 started = time.perf_counter()
 done = import_mail(sources, Path(mailbox), "bench", num_workers=int(workers))

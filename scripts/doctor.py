@@ -9,11 +9,11 @@ import argparse
 import json
 from pathlib import Path
 
-from inbox_env.doctor import Health, examine
 from inbox_env.errors import CorruptError, ExitCode, UsageError
 from inbox_env.lock import mailbox_lock
 from inbox_env.migrations import is_current, migrate
-from inbox_env.rebuilding import Rebuilt, rebuild
+from inbox_env.upkeep.doctor import Health, examine
+from inbox_env.upkeep.rebuilding import Rebuilt, rebuild
 from scripts.terminal import console, safe_line
 
 

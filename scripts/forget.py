@@ -13,7 +13,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from inbox_env.errors import UsageError
-from inbox_env.forgetting import forget
+from inbox_env.upkeep.forgetting import forget
 from scripts.terminal import console, safe_line
 
 

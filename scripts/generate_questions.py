@@ -14,7 +14,7 @@ from pathlib import Path
 from random import Random
 
 from inbox_env.errors import ExitCode, UsageError
-from inbox_env.known_items import KnownItems, generate_known_items
+from inbox_env.known_items.generate import KnownItems, generate_known_items
 from inbox_env.leak_report import measure_leaks
 from inbox_env.questions import Question, write_questions
 from inbox_env.store import EmailStore

@@ -19,10 +19,10 @@ from types import FrameType
 
 from inbox_env.emails import Address
 from inbox_env.errors import ExitCode, UsageError
-from inbox_env.importing import ImportOptions, ImportSummary, import_mail
+from inbox_env.importing.import_mail import ImportOptions, ImportSummary, import_mail
+from inbox_env.importing.reading import Progress
 from inbox_env.ingest.addresses import parse_addresses
 from inbox_env.ingest.records import MAX_MESSAGE_BYTES
-from inbox_env.reading import Progress
 from scripts.terminal import console, safe_line
 
 _STOPS = {signal.SIGINT: ExitCode.INTERRUPTED, signal.SIGTERM: ExitCode.TERMINATED}

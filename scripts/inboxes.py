@@ -14,8 +14,8 @@ from rich.table import Table
 from rich.text import Text
 
 from inbox_env.errors import UsageError
-from inbox_env.owners import set_owner
 from inbox_env.store import EmailStore, InboxInfo
+from inbox_env.upkeep.owners import set_owner
 from scripts.import_mail import parse_owner
 from scripts.mail_view import day
 from scripts.terminal import console, safe_line

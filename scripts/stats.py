@@ -12,8 +12,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from inbox_env.mail_stats import InboxStats, inbox_stats
 from inbox_env.store import EmailStore
+from inbox_env.upkeep.mail_stats import InboxStats, inbox_stats
 from scripts.mail_view import day
 from scripts.terminal import console, safe_line
 

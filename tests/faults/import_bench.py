@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from inbox_env.emails import Email
-from inbox_env.importing import ImportSummary, import_mail
+from inbox_env.importing.import_mail import ImportSummary, import_mail
 from inbox_env.store import EmailStore
 from scripts.cli import main
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from inbox_env.errors import ExitCode, MailsleuthError, UsageError
-from inbox_env.importing import import_mail
+from inbox_env.importing.import_mail import import_mail
 from inbox_env.ingest.files import printable
 from inbox_env.ingest.sources import find_source, read_source
 from scripts.cli import main

@@ -15,20 +15,20 @@ from typing import Any
 
 import pytest
 
-from inbox_env import building, importing, merging, reading
 from inbox_env.errors import ExitCode, ResourceError
+from inbox_env.importing import building, import_mail, merging, reading
+from inbox_env.importing.staged_rows import RowFile
+from inbox_env.importing.staging import Staging
 from inbox_env.lock import mailbox_lock
-from inbox_env.staged_rows import RowFile
-from inbox_env.staging import Staging
 from scripts.cli import main
 from tests.faults.import_bench import Bench, box, child, dump, plain
 
 COMMIT_POINTS: list[tuple[Any, str, int]] = [
     *((Staging, "__init__", 1), (Staging, "commit", 1), (Staging, "commit", 4), (Staging, "commit", 7)),
-    *((RowFile, "_write", 1), (RowFile, "_write", 5), (importing, "merge_rows", 1), (merging, "_gather", 1)),
+    *((RowFile, "_write", 1), (RowFile, "_write", 5), (import_mail, "merge_rows", 1), (merging, "_gather", 1)),
     *((merging, "_separate_twins", 1), (merging, "_fold_copies", 1), (merging, "_find_threads", 1)),
     *((building, "ensure_schema", 1), (building, "_fill", 1), (building, "_index", 1)),
-    *((importing, "build", 1), (importing, "_write_rejects", 1), (Staging, "close", 1), (Path, "replace", 1)),
+    *((import_mail, "build", 1), (import_mail, "_write_rejects", 1), (Staging, "close", 1), (Path, "replace", 1)),
 ]
 
 

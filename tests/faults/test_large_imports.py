@@ -16,7 +16,7 @@ from tests.faults.import_bench import box, plain
 MAX_MIB = 300
 IMPORT = """import json, sys
 from pathlib import Path
-from inbox_env.importing import import_mail
+from inbox_env.importing.import_mail import import_mail
 seen = []
 done = import_mail([sys.argv[1]], Path(sys.argv[2]), "me", progress=lambda done, total: seen.append(done))
 peak = [int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("VmHWM")]

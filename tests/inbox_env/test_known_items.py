@@ -15,7 +15,7 @@ import pytest
 from inbox_env.emails import Address, Email
 from inbox_env.errors import UsageError
 from inbox_env.inbox import Inbox
-from inbox_env.known_item_checks import (
+from inbox_env.known_items.checks import (
     Draft,
     has_distractors,
     is_never_together,
@@ -23,11 +23,11 @@ from inbox_env.known_item_checks import (
     is_topic_absent,
     is_unambiguous,
 )
-from inbox_env.known_item_mails import known_mails, own_text, person_name, plain_subject
-from inbox_env.known_item_topics import Topic
-from inbox_env.known_item_wording import RECEIVED, SENT, When, draw_asked_on, draw_when
-from inbox_env.known_item_words import content_words, plural, singular
-from inbox_env.known_items import KnownItems, generate_known_items
+from inbox_env.known_items.generate import KnownItems, generate_known_items
+from inbox_env.known_items.mails import known_mails, own_text, person_name, plain_subject
+from inbox_env.known_items.topics import Topic
+from inbox_env.known_items.wording import RECEIVED, SENT, When, draw_asked_on, draw_when
+from inbox_env.known_items.words import content_words, plural, singular
 from inbox_env.leak_report import measure_leaks
 from inbox_env.questions import Question
 from inbox_env.search.base import SearchQuery

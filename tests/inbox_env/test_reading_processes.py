@@ -9,15 +9,15 @@ from typing import Any
 
 import pytest
 
-from inbox_env import reading, workers
 from inbox_env.errors import ExitCode, ResourceError, StoppedError
-from inbox_env.importing import import_mail
+from inbox_env.importing import reading, workers
+from inbox_env.importing.import_mail import import_mail
 from tests.faults.import_bench import Bench, box, dump, plain
 
 # What a reading process runs, with a reader that dies of some mails and sleeps over others.
 FRAGILE = """import json, os, sys, time
 sys.path[:] = json.loads(sys.argv[1])
-from inbox_env import staged_rows
+from inbox_env.importing import staged_rows
 parse = staged_rows.parse_email
 def fragile(raw, **options):
     if b"DEADLY" in raw:
@@ -26,7 +26,7 @@ def fragile(raw, **options):
         time.sleep(600)
     return parse(raw, **options)
 staged_rows.parse_email = fragile
-from inbox_env.workers import serve
+from inbox_env.importing.workers import serve
 serve(int(sys.argv[2]), sys.argv[3], json.loads(sys.argv[4]))"""
 
 

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from inbox_env.errors import ResourceError
-from inbox_env.forgetting import forget
 from inbox_env.inbox import Inbox
 from inbox_env.search.base import SearchQuery
 from inbox_env.store import EmailStore, build_inbox
+from inbox_env.upkeep.forgetting import forget
 from scripts.bench_mailbox import MailboxSize, MailWriter, ensure_mailbox
 from scripts.bench_queries import draw_queries
 from scripts.bench_read import search_at_once

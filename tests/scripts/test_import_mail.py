@@ -10,7 +10,7 @@ import pytest
 
 from inbox_env.emails import Email
 from inbox_env.errors import ExitCode
-from inbox_env.importing import import_mail
+from inbox_env.importing.import_mail import import_mail
 from inbox_env.store import EmailStore
 from scripts.cli import main
 

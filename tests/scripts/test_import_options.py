@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from inbox_env import reading
 from inbox_env.emails import Email
 from inbox_env.errors import ExitCode
-from inbox_env.importing import import_mail
+from inbox_env.importing import reading
+from inbox_env.importing.import_mail import import_mail
 from inbox_env.ingest import imap
 from inbox_env.ingest.imap_place import PASSWORD_VARIABLE
 from inbox_env.store import EmailStore

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
-from inbox_env.row_files import MERGED_NAME, attach, text_choice, text_joins
+from inbox_env.importing.row_files import MERGED_NAME, attach, text_choice, text_joins
 from inbox_env.search.fts5 import CREATE_TABLE, OPTIMIZE
 
 TABLE = "apart"
@@ -32,7 +32,7 @@ _USUAL = (("hashsize", 1 << 20), ("automerge", 4))  # FTS5's own defaults
 _START = """import json, sys
 from pathlib import Path
 sys.path[:] = json.loads(sys.argv[1])
-from inbox_env.indexing import index_apart
+from inbox_env.importing.indexing import index_apart
 index_apart(Path(sys.argv[2]))"""
 
 

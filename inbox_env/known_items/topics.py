@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal
 
-from inbox_env.known_item_mails import KnownMail
-from inbox_env.known_item_words import DULL, plural, singular
+from inbox_env.known_items.mails import KnownMail
+from inbox_env.known_items.words import DULL, plural, singular
 from inbox_env.search.folding import words
 
 MIN_MAILS = 2  # a word of one mail alone would be found by itself

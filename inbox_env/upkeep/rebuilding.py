@@ -13,11 +13,11 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from inbox_env.building import INSERT_SOURCE, SELECT_INBOX_ID, whoosh_directory
 from inbox_env.database import MAX_EMAILS
 from inbox_env.email_rows import MAIL_COLUMNS, clean, from_row
 from inbox_env.emails import Email
 from inbox_env.errors import CorruptError
+from inbox_env.importing.building import INSERT_SOURCE, SELECT_INBOX_ID, whoosh_directory
 from inbox_env.lock import mailbox_lock
 from inbox_env.migrations import migrate
 from inbox_env.store import EmailStore, InboxInfo, build_inbox

@@ -13,14 +13,14 @@ from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from inbox_env.building import DELETE_ALIASES, DELETE_MAILS, whoosh_directory, write_error
 from inbox_env.database import MAX_EMAILS
 from inbox_env.errors import CorruptError
-from inbox_env.importing import REJECTS_NAME
+from inbox_env.importing.building import DELETE_ALIASES, DELETE_MAILS, whoosh_directory, write_error
+from inbox_env.importing.import_mail import REJECTS_NAME
+from inbox_env.importing.staging import staging_folder
 from inbox_env.lock import mailbox_lock
 from inbox_env.migrations import migrate
 from inbox_env.search.fts5 import drop_fts5
-from inbox_env.staging import staging_folder
 from inbox_env.store import EmailStore, InboxInfo
 
 DELETE_SOURCES = "DELETE FROM sources WHERE inbox_id = ?"

@@ -20,9 +20,9 @@ from inbox_env.database import MAX_EMAILS
 from inbox_env.email_rows import MAIL_COLUMNS, clean, from_row
 from inbox_env.emails import Address, Email
 from inbox_env.errors import CorruptError, ResourceError, UsageError
-from inbox_env.indexing import IndexHelper, index_apart, take_over_words
+from inbox_env.importing.indexing import IndexHelper, index_apart, take_over_words
+from inbox_env.importing.row_files import GAINED_NAME, MERGED_NAME, attach, text_choice, text_joins
 from inbox_env.migrations import create_indexes, ensure_schema
-from inbox_env.row_files import GAINED_NAME, MERGED_NAME, attach, text_choice, text_joins
 from inbox_env.search.fts5 import drop_fts5, table_name
 from inbox_env.search.mails import SELECT_MESSAGE_IDS, fingerprint
 

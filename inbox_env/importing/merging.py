@@ -15,7 +15,7 @@ from itertools import groupby
 from pathlib import Path
 
 from inbox_env.email_rows import to_json
-from inbox_env.row_files import CONTROL_NAME, GAINED_NAME, MERGED_NAME, attach, text_choice, text_joins
+from inbox_env.importing.row_files import CONTROL_NAME, GAINED_NAME, MERGED_NAME, attach, text_choice, text_joins
 from inbox_env.threads import ThreadFinder
 
 CREATE_HEADS = """CREATE TABLE heads (

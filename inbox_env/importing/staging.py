@@ -18,9 +18,9 @@ from hashlib import sha256
 from pathlib import Path
 
 from inbox_env.errors import UsageError
+from inbox_env.importing.row_files import CONTROL_NAME
 from inbox_env.ingest.owner import OwnerCounts, OwnerGuess
 from inbox_env.ingest.records import Reject
-from inbox_env.row_files import CONTROL_NAME
 
 CREATE_JOB = "CREATE TABLE job (description TEXT NOT NULL, boot TEXT NOT NULL)"
 CREATE_BATCHES = """CREATE TABLE batches (

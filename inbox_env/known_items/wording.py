@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from random import Random
 
-from inbox_env.known_item_topics import TermCounts, Topic
-from inbox_env.known_item_words import EVERYDAY, plural, singular
+from inbox_env.known_items.topics import TermCounts, Topic
+from inbox_env.known_items.words import EVERYDAY, plural, singular
 from inbox_env.search.folding import words
 
 _UNTIMED_RATE = 0.2

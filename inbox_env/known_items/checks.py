@@ -11,8 +11,8 @@ from datetime import UTC, date, datetime, time
 from itertools import combinations
 
 from inbox_env.inbox import Inbox
-from inbox_env.known_item_topics import Topic
-from inbox_env.known_item_wording import When, asked_words
+from inbox_env.known_items.topics import Topic
+from inbox_env.known_items.wording import When, asked_words
 from inbox_env.search.base import MAX_KEYWORDS, SearchQuery, SearchResult
 
 NUM_HITS = 5  # a searcher looks at this many

@@ -12,14 +12,14 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from inbox_env.building import whoosh_directory
 from inbox_env.database import MAX_EMAILS
 from inbox_env.email_rows import MAIL_COLUMNS, from_row
 from inbox_env.errors import CorruptError
+from inbox_env.importing.building import whoosh_directory
+from inbox_env.importing.staging import staging_folders
 from inbox_env.search.folding import indexed_fields, words
 from inbox_env.search.fts5 import table_name
 from inbox_env.search.mails import SELECT_MESSAGE_IDS, fingerprint
-from inbox_env.staging import staging_folders
 from inbox_env.store import EmailStore, InboxInfo
 
 SELECT_COUNTS = """SELECT count(*), coalesce(min(id), 0), coalesce(max(id), 0), coalesce(sum(sent_us IS NULL), 0)

@@ -14,7 +14,7 @@ from random import Random
 
 from inbox_env.errors import UsageError
 from inbox_env.inbox import Inbox
-from inbox_env.known_item_checks import (
+from inbox_env.known_items.checks import (
     Draft,
     has_distractors,
     is_never_together,
@@ -22,9 +22,9 @@ from inbox_env.known_item_checks import (
     is_topic_absent,
     is_unambiguous,
 )
-from inbox_env.known_item_mails import KnownMail, known_mails, own_text, spread
-from inbox_env.known_item_topics import TermCounts, Topic, topics
-from inbox_env.known_item_wording import When, ask, blur, draw_asked_on, draw_name, draw_when
+from inbox_env.known_items.mails import KnownMail, known_mails, own_text, spread
+from inbox_env.known_items.topics import TermCounts, Topic, topics
+from inbox_env.known_items.wording import When, ask, blur, draw_asked_on, draw_name, draw_when
 from inbox_env.leak_report import first_by_any_word, found_by_all_words
 from inbox_env.questions import Kind, Question
 from inbox_env.search.folding import words

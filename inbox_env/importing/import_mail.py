@@ -21,21 +21,21 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from inbox_env.building import IndexKind, Plan, SourceRecord, build, record_sources, write_error
 from inbox_env.database import MAX_EMAILS
 from inbox_env.email_rows import MAIL_COLUMNS
 from inbox_env.emails import Address
 from inbox_env.errors import ExitCode, MailsleuthError, ResourceError, StoppedError, UsageError
-from inbox_env.indexing import IndexHelper
+from inbox_env.importing.building import IndexKind, Plan, SourceRecord, build, record_sources, write_error
+from inbox_env.importing.indexing import IndexHelper
+from inbox_env.importing.merging import Merged, join_copies_and_threads, merge_rows
+from inbox_env.importing.reading import BATCH_BYTES, BATCH_MAILS, Progress, ReadPlan, read_all
+from inbox_env.importing.staged_rows import ReadOptions, StoredRow
+from inbox_env.importing.staging import Staging, staging_folder
 from inbox_env.ingest.documents import check_document_readers
 from inbox_env.ingest.records import MAX_MESSAGE_BYTES
 from inbox_env.ingest.sources import Source, find_source
 from inbox_env.lock import mailbox_lock
-from inbox_env.merging import Merged, join_copies_and_threads, merge_rows
 from inbox_env.migrations import migrate
-from inbox_env.reading import BATCH_BYTES, BATCH_MAILS, Progress, ReadPlan, read_all
-from inbox_env.staged_rows import ReadOptions, StoredRow
-from inbox_env.staging import Staging, staging_folder
 from inbox_env.store import EmailStore, InboxInfo
 
 REJECTS_NAME = "rejects.jsonl"

@@ -11,12 +11,12 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from inbox_env.importing.staged_rows import ReadOptions, StoredRow, Work
+from inbox_env.importing.staging import BatchRecord, Staging
+from inbox_env.importing.workers import InlineReader, ReaderPool
 from inbox_env.ingest.imap_place import ImapState
 from inbox_env.ingest.records import RawMail, Reject, Skipped
 from inbox_env.ingest.sources import Source, read_source
-from inbox_env.staged_rows import ReadOptions, StoredRow, Work
-from inbox_env.staging import BatchRecord, Staging
-from inbox_env.workers import InlineReader, ReaderPool
 
 Progress = Callable[[int, int], None]
 BATCH_MAILS = 200

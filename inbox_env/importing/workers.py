@@ -19,10 +19,10 @@ from pathlib import Path
 from typing import Any
 
 from inbox_env.errors import CorruptError, MailsleuthError, ResourceError
+from inbox_env.importing.row_files import row_file
+from inbox_env.importing.staged_rows import ReadOptions, RowFile, Work, WorkDone
 from inbox_env.ingest.owner import OwnerGuess
 from inbox_env.ingest.records import RawMail, Reject, digest
-from inbox_env.row_files import row_file
-from inbox_env.staged_rows import ReadOptions, RowFile, Work, WorkDone
 
 MAX_WORKERS = 6  # each has a file of its own, and SQLite joins at most ten
 BATCH_SECONDS = 120.0
@@ -34,7 +34,7 @@ _END_SECONDS = 0.3
 
 _START = """import json, sys
 sys.path[:] = json.loads(sys.argv[1])
-from inbox_env.workers import serve
+from inbox_env.importing.workers import serve
 serve(int(sys.argv[2]), sys.argv[3], json.loads(sys.argv[4]))"""
 
 

@@ -6,9 +6,9 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
-from inbox_env.building import SELECT_INBOX_ID, UPDATE_OWNER, write_error
 from inbox_env.email_rows import clean
 from inbox_env.emails import Address
+from inbox_env.importing.building import SELECT_INBOX_ID, UPDATE_OWNER, write_error
 from inbox_env.lock import mailbox_lock
 from inbox_env.migrations import migrate
 from inbox_env.store import EmailStore
