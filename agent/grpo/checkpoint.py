@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -21,6 +20,7 @@ from safetensors.torch import load_file, load_model, save_file, save_model
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from inbox_env.durable import sync
 from inbox_env.errors import CorruptError, ResourceError
 
 MODEL, OPTIMIZER, STATE, MANIFEST = "model.safetensors", "optimizer.safetensors", "state.json", "manifest.json"
@@ -149,14 +149,14 @@ def _write(folder: Path, step: int, model: nn.Module, optimizer: Optimizer, stat
     manifest = Manifest(step=step, files={path.name: _record(path) for path in sorted(folder.iterdir())})
     (folder / MANIFEST).write_bytes(_manifest_bytes(manifest))
     for path in [*folder.iterdir(), folder]:
-        _sync(path)
+        sync(path)
 
 
 def _publish(partial: Path, final: Path) -> None:
     if final.exists():  # a damaged one that the run was not resumed from
         shutil.rmtree(final)
     partial.rename(final)
-    _sync(final.parent)
+    sync(final.parent)
 
 
 def _prune(folder: Path, keep_last: int) -> None:
@@ -200,11 +200,3 @@ def _record(path: Path) -> FileRecord:
 
 def _manifest_bytes(manifest: Manifest) -> bytes:
     return manifest.model_dump_json(indent=1).encode()
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -6,7 +6,6 @@ nothing of readers or of search syntax.
 
 from __future__ import annotations
 
-import os
 import shutil
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import Literal
 
 from inbox_env.database import MAX_EMAILS
+from inbox_env.durable import sync
 from inbox_env.email_rows import MAIL_COLUMNS, clean, from_row
 from inbox_env.emails import Address, Email
 from inbox_env.errors import CorruptError, ResourceError, UsageError
@@ -187,14 +187,6 @@ def written(
 
 
 def _put_in_place(built: Path, path: Path) -> None:
-    _sync(built)
+    sync(built)
     built.replace(path)
-    _sync(path.absolute().parent)
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    sync(path.absolute().parent)

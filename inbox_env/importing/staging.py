@@ -7,7 +7,6 @@ as done. Knows nothing of how mails are read or merged.
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import sqlite3
 from collections import Counter
@@ -17,6 +16,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
+from inbox_env.durable import sync
 from inbox_env.errors import UsageError
 from inbox_env.importing.row_files import CONTROL_NAME
 from inbox_env.ingest.owner import OwnerCounts, OwnerGuess
@@ -194,8 +194,4 @@ def _reject_row(reject: Reject) -> tuple[str, int, str, str]:
 
 def _sync(folder: Path) -> None:
     for path in folder.iterdir():
-        descriptor = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        sync(path)
