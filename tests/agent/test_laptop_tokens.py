@@ -1,4 +1,4 @@
-"""The committed model reads exactly the tokens that it was trained on: a changed id here makes its weights worthless."""
+"""The committed model reads the tokens that it was trained on: a changed id makes its weights worthless."""
 
 from __future__ import annotations
 
