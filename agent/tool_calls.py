@@ -10,7 +10,6 @@ import json
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import groupby
 from typing import Any
 
 from pydantic_core import from_json
@@ -60,7 +59,7 @@ def parse_call(text: str) -> Call:
 
 
 def with_arguments(name: str, arguments: Any, raw: str) -> Call:
-    """Return the call of tool `name`; `arguments` is an object, or JSON text of one. `raw` is kept of an invalid call."""
+    """Return the call of tool `name`; `arguments` is an object or its JSON text, `raw` is kept of an invalid call."""
     if isinstance(arguments, str):
         if len(arguments) > MAX_CALL_CHARS:
             return InvalidToolCall(raw[:200], f"the call is longer than {MAX_CALL_CHARS} characters")
@@ -144,8 +143,11 @@ def json_pieces(value: Any, closers: str = "") -> Iterator[Piece]:
 def merged(pieces: Iterable[Piece]) -> list[Piece]:
     """Return the pieces with neighbouring trusted ones joined, so that they are cut into tokens as one text."""
     result: list[Piece] = []
-    for is_trusted, group in groupby(pieces, key=lambda piece: piece.is_trusted):
-        result += [Piece("".join(piece.text for piece in group), True)] if is_trusted else group
+    for piece in pieces:
+        if result and piece.is_trusted and result[-1].is_trusted:
+            result[-1] = Piece(result[-1].text + piece.text, True)
+        else:
+            result.append(piece)
     return result
 
 

@@ -58,7 +58,7 @@ EXTRA_OF_PACKAGE = {
     "peft": "gpu",
     "unsloth": "gpu",
     "vllm": "gpu",
-    "litellm": "judge",
+    "litellm": "api",
     "wandb": "track",
     "tensorboard": "track",
 }

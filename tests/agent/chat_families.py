@@ -86,8 +86,8 @@ SMOLLM3 = (
     "{% if mode == '/no_think' %}<think>\n\n</think>\n{% endif %}{% endif %}"
 )
 CODER = (
-    "<|im_start|>system\n{{ messages[0].content }}\n{% for tool in tools %}{{ tool | tojson }}\n{% endfor %}<|im_end|>\n"
-    "{% for message in messages[1:] %}{% if message.role == 'tool' %}"
+    "<|im_start|>system\n{{ messages[0].content }}\n{% for tool in tools %}{{ tool | tojson }}\n{% endfor %}"
+    "<|im_end|>\n{% for message in messages[1:] %}{% if message.role == 'tool' %}"
     "{% if loop.previtem.role != 'tool' %}<|im_start|>user\n{% endif %}"
     "<tool_response>\n{{ message.content }}\n</tool_response>\n"
     "{% if loop.last or loop.nextitem.role != 'tool' %}<|im_end|>\n{% endif %}"
