@@ -34,6 +34,7 @@ class ChatFormat:
 
     def __init__(self, tokenizer: Any, enable_thinking: bool | None = None) -> None:
         self._tokenizer = tokenizer
+        self.enable_thinking = enable_thinking
         self._encoder = TextEncoder(tokenizer)
         self.has_spaced_strings = bool(tokenizer.init_kwargs.get("spaced_strings", False))
         self.template, self.turns = learn_chat(tokenizer, enable_thinking)

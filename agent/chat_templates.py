@@ -6,6 +6,7 @@ thinking, and today's date, which comes with the question and never from the clo
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -20,6 +21,7 @@ Message = dict[str, Any]
 
 # What a template may raise on messages that it does not know.
 FAILURES = (TemplateError, ValueError, TypeError, LookupError, ArithmeticError, AttributeError, RecursionError)
+_THINKING_SWITCHES = ("enable_thinking", "thinking")
 _CALL_ID = "mailcall{}"  # nine characters: what Mistral's templates insist on
 # A rollout must not depend on the day on which it is run, and the system prompt says which day it is asked on.
 _TODAY = "see below"
@@ -47,7 +49,7 @@ class ChatTemplate:
         self._source = _NO_CLOCK + source if "strftime_now" in source else source
         self._switches: dict[str, Any] = {"date_string": _TODAY}
         if enable_thinking is not None:
-            self._switches["enable_thinking"] = self._checked_switch(enable_thinking)
+            self._switches |= self._thinking_switch(enable_thinking)
         self._tools = ""
         added = "\n".join(token.content for token in tokenizer.added_tokens_decoder.values())
         opening = self.render(self.opening("s", "u"), is_open=True)
@@ -89,11 +91,12 @@ class ChatTemplate:
         text = self._tokenizer.apply_chat_template(messages, chat_template=self._source, **options, **self._switches)
         return str(text)
 
-    def _checked_switch(self, value: bool) -> bool:
-        if "enable_thinking" not in self._source:
+    def _thinking_switch(self, value: bool) -> dict[str, bool]:
+        found = {name: value for name in _THINKING_SWITCHES if re.search(rf"\b{name}\b", self._source)}
+        if not found:
             what, where = "the chat template has no switch for thinking", str(self._tokenizer.name_or_path)
             raise UsageError(44, what, where=where, next_step="leave the option out")
-        return value
+        return found
 
     def _shown_call(self) -> str:
         """Return what the template makes of a turn with a call; empty when it cannot show any."""

@@ -74,23 +74,24 @@ class EvaluationFolder:
         """Return the file of a policy's trajectories."""
         return self.folder / (re.sub(r"[^A-Za-z0-9.+-]+", "_", name) + ".jsonl")
 
-    def trajectories(self, name: str) -> dict[str, Trajectory]:
-        """Return the episodes on file of a policy, by question id."""
-        return self._read(self.path(name))
+    def trajectories(self, name: str, *, with_errors: bool = False) -> dict[str, Trajectory]:
+        """Return the episodes on file of a policy, by question id; those that an outage ended only if asked for."""
+        return self._read(self.path(name), with_errors=with_errors)
 
     def forget(self, name: str) -> None:
         """Remove the episodes of a policy: they are of a model that has changed since."""
         self.path(name).unlink(missing_ok=True)
 
-    def _read(self, path: Path) -> dict[str, Trajectory]:
-        """Episodes that an outage ended are not on file: they are played again."""
+    def _read(self, path: Path, *, with_errors: bool = False) -> dict[str, Trajectory]:
+        """Return what is on file; without episodes that an outage ended, which are played again."""
         if not path.is_file():
             return {}
         try:
-            return {t.question_id: t for t in read_trajectories(path) if t.stop_reason is not StopReason.ERROR}
+            played = {trajectory.question_id: trajectory for trajectory in read_trajectories(path)}
         except ValueError as error:
             next_step = "remove it: its episodes are played again"
             raise CorruptError(50, "the file of episodes is damaged", where=str(path), next_step=next_step) from error
+        return {key: one for key, one in played.items() if with_errors or one.stop_reason is not StopReason.ERROR}
 
 
 def _replace(path: Path, trajectories: Iterable[Trajectory]) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -149,6 +149,22 @@ def merged(pieces: Iterable[Piece]) -> list[Piece]:
         else:
             result.append(piece)
     return result
+
+
+def named_pieces(call: ToolCall, key: str, before: str, after: str) -> list[Piece]:
+    """Return a call as an object with a name and, under `key`, its arguments; `before` and `after` stand around."""
+    is_plain_name = call.name.isidentifier()
+    name = [Piece(json.dumps(call.name), True)] if is_plain_name else list(json_pieces(call.name, "</tool_call"))
+    head = merged([Piece(before + '{"name": ', True), *name, Piece(f', "{key}": ', True)])
+    return merged([*head, *call_pieces("", call.arguments, "}" + after, closers="</tool_call")])
+
+
+def joined(separator: str, parts: Sequence[list[Piece]]) -> list[Piece]:
+    """Return the parts with `separator` between them."""
+    pieces: list[Piece] = []
+    for number, part in enumerate(parts):
+        pieces += ([Piece(separator, True)] if number else []) + part
+    return pieces
 
 
 def text_of(pieces: Iterable[Piece]) -> str:

@@ -90,7 +90,7 @@ def run(args: argparse.Namespace) -> int:
         on_warning=lambda text: print(f"warning: {safe_line(text)}", file=sys.stderr),
     )
     reports = [_play(evaluation, policy, arena, spec, args) for policy, spec in zip(policies, specs, strict=True)]
-    plays = {spec: evaluation.trajectories(spec) for spec in specs}
+    plays = {spec: evaluation.trajectories(spec, with_errors=True) for spec in specs}
     rows = [make_row(report, plays[report.name], arena.questions, args.mode) for report in reports]
     comparisons = compare(plays, baseline, arena.questions, args.mode)
     summary = _summary(args, arena.questions, rows, comparisons, unreachable)

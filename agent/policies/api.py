@@ -15,8 +15,9 @@ from urllib.parse import urlsplit
 from agent.policies.api_client import ApiClient, Completion, Message, Patience, RawCall
 from agent.policy import TokenTrace, Usage
 from agent.prompts import system_prompt
+from agent.tagged_syntax import TaggedJson
 from agent.tool_calls import MAX_CALL_CHARS, Call, with_arguments
-from agent.tool_syntax import TaggedJson, parse_turn
+from agent.tool_syntax import parse_turn
 from inbox_env.actions import Action, InvalidToolCall, Observation, Opening, ToolCall
 from inbox_env.env import EnvLimits
 from inbox_env.errors import UsageError

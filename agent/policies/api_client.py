@@ -10,6 +10,7 @@ import asyncio
 import logging
 import os
 import time
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
@@ -27,7 +28,7 @@ Message = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Patience:
-    """How long to wait: for one call, between tries, and for all tries of a call together."""
+    """How long to wait: for one try, between tries, and until the last try of a call may begin."""
 
     call_seconds: float = 120.0
     budget_seconds: float = 300.0
@@ -100,8 +101,6 @@ class ApiClient:
             num_tries += 1
             try:
                 return await self._try(messages, tools)
-            except PolicyFailure:
-                raise
             except _Outage as outage:
                 wait = self._wait_seconds(outage, num_tries)
                 if time.monotonic() + wait > deadline:
@@ -191,6 +190,8 @@ def _quiet_litellm() -> Any:
 
     litellm.telemetry = False
     litellm.suppress_debug_info = True
+    # A call that is given up while litellm prepares it in a thread is no mistake of anybody's.
+    warnings.filterwarnings("ignore", message="coroutine '.*acompletion' was never awaited")
     for name in _LOGGERS:
         logging.getLogger(name).setLevel(logging.CRITICAL)
     return litellm

@@ -9,19 +9,10 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from agent.json_syntax import BareJson, FencedJson, ListBracket, NamedBracket
+from agent.tagged_syntax import TaggedJson, TaggedParameters
 from agent.tool_calls import MAX_CALL_CHARS, parse_call, text_of
-from agent.tool_syntax import (
-    PROBE,
-    SYNTAXES,
-    BareJson,
-    FencedJson,
-    ListBracket,
-    NamedBracket,
-    TaggedJson,
-    TaggedParameters,
-    choose_syntax,
-    parse_turn,
-)
+from agent.tool_syntax import PROBE, SYNTAXES, choose_syntax, parse_turn
 from inbox_env.actions import InvalidToolCall, ToolCall
 
 QUICK = settings(max_examples=60, deadline=None)

@@ -41,6 +41,16 @@ def mailbox(tmp_path_factory):
     return folder, inbox
 
 
+@pytest.fixture(scope="module", autouse=True)
+def warmed_up(mailbox):
+    """The client library imports half of itself with the first call, which no short budget survives."""
+    folder, inbox = mailbox
+    with serving(final()) as server, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MAILSLEUTH_API_BASE", server.url)
+        env = Arena.open(folder / "mail.db", inbox.questions, EnvLimits()).env(inbox.questions[0])
+        assert asyncio.run(rollout(load_api("api:openai/m"), env)).trajectory.answer
+
+
 @pytest.fixture
 def arena(mailbox):
     folder, inbox = mailbox
@@ -97,13 +107,13 @@ async def test_f37_a_host_that_is_not_there_is_an_error_of_the_episode(arena, po
     assert played.error.startswith("api: no connection after")
 
 
-async def test_f37_retry_after_is_honoured_as_seconds_and_as_a_date(arena, policy_at):
-    later = format_datetime(datetime.now(UTC) + timedelta(seconds=2), usegmt=True)
-    for value in ("0.6", later):
-        with serving(failing(429, headers={"Retry-After": value}), final()) as server:
-            assert (await play(arena, policy_at(server.url, Patience(5.0, 8.0, 0.01, 0.02)))).answer
-        waited = server.times[1] - server.times[0]
-        assert 0.6 <= waited < 3.5
+@pytest.mark.parametrize("form", ["seconds", "date"])
+async def test_f37_retry_after_is_honoured_as_seconds_and_as_a_date(arena, policy_at, form):
+    later = format_datetime(datetime.now(UTC) + timedelta(seconds=3), usegmt=True)  # whole seconds: 2 to 3
+    value, least, most = ("0.6", 0.6, 2.0) if form == "seconds" else (later, 1.0, 4.5)
+    with serving(failing(429, headers={"Retry-After": value}), final()) as server:
+        assert (await play(arena, policy_at(server.url, Patience(5.0, 8.0, 0.01, 0.02)))).answer
+    assert least <= server.times[1] - server.times[0] < most
 
 
 async def test_f37_a_wait_longer_than_the_budget_is_not_begun(arena, policy_at):
@@ -265,3 +275,16 @@ def test_f60_mail_leaves_the_machine_only_when_that_was_agreed_to(mailbox, tmp_p
     assert "llm.example.org" in error
     assert "--yes-send" in error
     assert not (tmp_path / "out").exists()
+
+
+def test_f37_a_few_lost_episodes_are_counted_as_not_right_and_what_was_read_is_summed(
+    mailbox, tmp_path, policy_at, capsys
+):
+    with serving(*[final()] * 10, failing(400), final()) as server:
+        policy_at(server.url)
+        assert bench(mailbox, tmp_path / "out") == 0
+    summary = json.loads((tmp_path / "out" / "summary.json").read_text())
+    (row,) = summary["policies"]
+    assert row["num_questions"] == 40
+    assert (row["num_prompt_tokens"], row["num_tokens"]) == (39 * 100, 39 * 7)
+    assert capsys.readouterr().err == ""
