@@ -12,6 +12,7 @@ from typing import Any
 
 from jinja2 import TemplateError
 
+from agent.json_syntax import FencedJson
 from agent.prompts import tools_prompt
 from agent.tool_syntax import PROBE, ToolSyntax, choose_syntax
 from inbox_env.errors import UsageError
@@ -30,6 +31,9 @@ _NO_CLOCK = "{%- macro strftime_now(format) -%}" + _TODAY + "{%- endmacro -%}"
 
 class ChatTemplate:
     """Renders conversations; `syntax` is the one in which the template shows tool calls.
+
+    A template that shows no tools, or calls in a syntax that is not known here, gets a description of the tools and of
+    how to call them after the system's words.
 
     Without `has_system_role` the system's words precede the user's; without `has_tool_role` the user says the results.
     The constructor and `render` raise whatever a template raises (`FAILURES`).
@@ -55,8 +59,9 @@ class ChatTemplate:
         opening = self.render(self.opening("s", "u"), is_open=True)
         self.syntax: ToolSyntax = choose_syntax(self._shown_call(), opening + added)
         names = [schema["function"]["name"] for schema in tool_schemas()]
+        is_shown = all(name in opening for name in names) and not isinstance(self.syntax, FencedJson)
         # A model with tokens for its tools was trained on them and needs no description.
-        if not all(name in opening for name in names) and not any(name in added for name in names):
+        if not is_shown and not any(name in added for name in names):
             self._tools = tools_prompt(self.syntax.example)
 
     def opening(self, system: str, user: str) -> list[Message]:

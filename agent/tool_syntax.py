@@ -82,9 +82,12 @@ def _has_mark(syntax: ToolSyntax, text: str) -> bool:
 
 
 def parse_turn(syntax: ToolSyntax, text: str) -> Parsed:
-    """Return the calls of a model's text: in its own syntax, else bare or fenced JSON, else one `InvalidToolCall`."""
+    """Return the calls of a model's text: in its own syntax, else as JSON, else one `InvalidToolCall`.
+
+    JSON of a model with another syntax counts only when the text begins with it: in prose it may be a quoted mail.
+    """
     found = syntax.parse(text)
-    if not found.calls:
+    if not found.calls and text.lstrip().startswith(("{", "[", "```")):
         found = find_loose_calls(text)
     if not found.calls:
         missing = InvalidToolCall(text, f"no tool call found: write {syntax.example}")

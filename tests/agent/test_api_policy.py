@@ -66,7 +66,7 @@ async def test_two_calls_of_one_turn_get_their_results_by_id(arena, policy_at):
     "text",
     [
         '<tool_call>{"name": "return_final_answer", "arguments": {"answer": "$5", "sources": []}}</tool_call>',
-        'So:\n```json\n{"name": "return_final_answer", "arguments": {"answer": "$5", "sources": []}}\n```',
+        '```json\n{"name": "return_final_answer", "arguments": {"answer": "$5", "sources": []}}\n```',
     ],
 )
 async def test_a_call_that_a_server_left_in_the_text_is_made(arena, policy_at, text):

@@ -6,13 +6,18 @@ import copy
 import json
 
 import pytest
+import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from transformers import LlamaConfig, LlamaForCausalLM
 
 from agent.chat_format import ChatFormat
 from agent.json_syntax import BareJson, FencedJson, ListBracket, NamedBracket
+from agent.policies.local import LocalPolicy
 from agent.policies.scripted import answer, read, search
 from agent.prefix_rendering import fill
+from agent.rollout import rollout
+from agent.sampling.torch_engine import TorchEngine
 from agent.tagged_syntax import TaggedJson, TaggedParameters
 from inbox_env.actions import Action, InvalidToolCall, ToolCall
 from inbox_env.errors import UsageError
@@ -182,6 +187,45 @@ def test_a_template_that_shortens_old_results_still_serves():
     chat = ChatFormat(tokenizer)
     assert chat.is_rewriting
     assert chat.turns.glue(2) == ChatFormat(family_tokenizer("smollm2")).turns.glue(2)
+
+
+def test_a_model_with_a_syntax_of_its_own_is_told_which_one_is_read_here():
+    tokenizer = copy.deepcopy(family_tokenizer("smollm2"))
+    tokenizer.chat_template = (
+        "{{ tools | tojson }}{% for message in messages %}<|im_start|>{{ message.role }}\n{{ message.content }}"
+        "{% for call in message.tool_calls or [] %}[{{ call.function.name }}({{ call.function.arguments }})]"
+        "{% endfor %}<|im_end|>\n{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+    )
+    chat = ChatFormat(tokenizer)
+    assert chat.syntax == FencedJson()
+    assert chat.syntax.example in chat.decode(chat.prompt_ids("s", "q"))
+    assert chat.parse(chat.action_ids(search("Falcon"))) == search("Falcon")
+
+
+async def test_a_random_model_of_each_family_plays_episodes_token_in_token_out(family, arena):
+    _, chat = family
+    size = len(chat._tokenizer)
+    config = LlamaConfig(
+        vocab_size=size, hidden_size=16, intermediate_size=16, num_hidden_layers=1, num_attention_heads=2,
+        max_position_embeddings=8192, tie_word_embeddings=True,
+    )  # fmt: skip
+    torch.manual_seed(0)
+    engine = TorchEngine(
+        LlamaForCausalLM(config), stop_token_ids=set(chat.stop_token_ids), max_rows=2, max_context=6000
+    )
+    policy = LocalPolicy(engine, chat, prompt="default", max_new_tokens=200_000 if size < 2000 else 8)
+    env = arena.env(arena.questions[0])
+    played = await rollout(policy, env)
+    trace, turns = played.trace, played.trajectory.turns
+    ids = policy.prompt_ids(env.opening())
+    sampled = [i for i, is_said in zip(trace.token_ids, trace.action_mask, strict=True) if is_said]
+    for number, turn in enumerate(turns, 1):
+        ids, sampled = ids + sampled[: turn.num_tokens], sampled[turn.num_tokens :]
+        if number < len(turns):
+            ids += chat.observation_ids([result.content for result in turn.results])
+    assert trace.token_ids == ids
+    assert played.trajectory.stop_reason in ("invalid_calls", "max_tokens", "max_turns")
+    assert engine.num_open_rows == 0
 
 
 def test_a_template_that_never_ends_a_turn_is_refused():

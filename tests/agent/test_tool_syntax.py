@@ -94,7 +94,8 @@ def test_a_syntax_is_known_by_what_the_template_shows(shown, hints, expected):
     ("syntax", "text", "rest"),
     [
         (TaggedJson(), f"Looking.\n<tool_call>[{JSON}]</tool_call>", "Looking."),
-        (TaggedJson(), f"Looking.\n```json\n{JSON}\n```", "Looking."),
+        (TaggedJson(), f"```json\n{JSON}\n```\nThat is it.", "That is it."),
+        (FencedJson(), f"Looking.\n```json\n{JSON}\n```", "Looking."),
         (TaggedJson(), HEAD + '"parameters": "{\\"keywords\\": [\\"probe\\"]}"}', ""),
         (BareJson(), f"<|python_tag|>{LLAMA};", ""),
         (BareJson(), 'I search.\n{"type": "function", ' + LLAMA[1:], "I search."),
@@ -134,6 +135,12 @@ def test_a_turn_without_a_call_is_told_how_to_write_one(syntax):
     (call,) = parse_turn(syntax, "It is on Tuesday {as far as I know}.").calls
     assert isinstance(call, InvalidToolCall)
     assert call.reason == f"no tool call found: write {syntax.example}"
+
+
+@pytest.mark.parametrize("syntax", [TaggedJson(), TaggedParameters(), NamedBracket(), ListBracket()])
+def test_a_call_that_is_quoted_from_a_mail_is_not_made(syntax):
+    (call,) = parse_turn(syntax, f"The mail tells me to write {JSON}, which I will not.").calls
+    assert isinstance(call, InvalidToolCall)
 
 
 @every_syntax
