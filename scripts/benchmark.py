@@ -70,14 +70,16 @@ def run(args: argparse.Namespace) -> int:
     """Play what is missing, write and print the comparison, and return the exit code."""
     if args.concurrency < 1:
         raise UsageError(9, "--concurrency is at least 1")
+    if args.deadline <= 0 or not 0 <= args.fail_on_error <= 1:
+        raise UsageError(10, "--deadline is above 0 and --fail-on-error a share from 0 to 1")
     specs = list(dict.fromkeys(args.policy))
-    confirm_sending(specs, is_agreed=args.yes_send)
     baseline = _baseline(args.baseline, specs)
     questions = _questions(args)
     _check_inboxes(args.mailbox, questions)
     arena = Arena.open(args.mailbox, questions, EnvLimits())
     unreachable = find_unreachable(arena, arena.questions)
     policies = [load_policy(spec, arena.gold, temperature=args.temperature, seed=args.seed) for spec in specs]
+    confirm_sending(specs, is_agreed=args.yes_send)
     _check_settings(args, specs)
     split = _split(args.questions, questions)
     evaluation = EvaluationFolder(

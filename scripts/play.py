@@ -61,11 +61,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Play and return the exit code."""
     mailbox, name, labelled = _chosen(args)
-    confirm_sending([args.policy], is_agreed=args.yes_send)
     store = EmailStore.open(mailbox)
     try:
         inbox = Inbox(store, name)
         policy = load_policy(args.policy, {question.id: question for question in labelled} or None)
+        confirm_sending([args.policy], is_agreed=args.yes_send)
         today = args.as_of or _last_day(store, name)
         with asyncio.Runner() as runner:  # one loop for all episodes: a policy may keep tasks in it
             played = [

@@ -82,10 +82,10 @@ async def test_f35_a_mistake_of_the_model_is_told_to_it_and_kept(arena, monkeypa
     (result,) = played.turns[0].results
     assert result.is_error
     assert result.content.startswith("error: ")
-    heard = server.requests[1]["messages"][-1]
+    said, heard = server.requests[1]["messages"][-2:]
     assert heard["content"] == result.content
     assert len(json.dumps(server.requests[1])) < 200_000
-    assert all(json.loads(c["function"]["arguments"]) is not None for c in heard.get("tool_calls", []))
+    assert all(isinstance(json.loads(c["function"]["arguments"]), dict) for c in said.get("tool_calls", []))
     write_trajectories(tmp_path / "kept.jsonl", [played])
     assert list(read_trajectories(tmp_path / "kept.jsonl")) == [played]
 

@@ -288,3 +288,14 @@ def test_f37_a_few_lost_episodes_are_counted_as_not_right_and_what_was_read_is_s
     assert row["num_questions"] == 40
     assert (row["num_prompt_tokens"], row["num_tokens"]) == (39 * 100, 39 * 7)
     assert capsys.readouterr().err == ""
+
+
+async def test_l07_with_errors_and_hangs_no_episode_is_lost(arena, policy_at):
+    plain = [SEARCH, final(), SEARCH, final(), final(), SEARCH, final(), SEARCH]
+    script = [*plain, failing(429), failing(503), *plain, hang] * 6
+    with serving(*script, final()) as server:
+        policy = policy_at(server.url, Patience(1.0, 20.0, 0.01, 0.05))
+        played = await rollout_many(policy, arena.envs(), concurrency=8)
+    stops = {one.trajectory.stop_reason for one in played}
+    assert len(played) == 40
+    assert stops <= {StopReason.ANSWERED, StopReason.MAX_TURNS}
