@@ -21,7 +21,7 @@ from agent.sampling.torch_engine import TorchEngine
 from agent.tagged_syntax import TaggedJson, TaggedParameters
 from inbox_env.actions import Action, InvalidToolCall, ToolCall
 from inbox_env.errors import UsageError
-from tests.agent.chat_families import FAMILIES, family_tokenizer, spacing_tokenizer
+from tests.agent.chat_families import FAMILIES, LLAMA, family_tokenizer, spacing_tokenizer
 
 QUICK = settings(max_examples=25, deadline=None)
 SYNTAX_OF = {
@@ -122,6 +122,9 @@ def test_the_day_of_the_run_is_not_in_the_prompt():
     for name in ("llama", "smollm3"):
         opening = ChatFormat(family_tokenizer(name)).turns.opening
         assert "Day: see below" in opening
+    dated = copy.deepcopy(family_tokenizer("llama"))
+    dated.chat_template = LLAMA.replace("strftime_now('%d %b %Y')", "'26 Jul 2024'")
+    assert "Day: see below" in ChatFormat(dated).turns.opening
 
 
 @pytest.mark.parametrize(("name", "user"), [("gemma", "<start_of_turn>user\n"), ("mistral", "[INST] ")])
