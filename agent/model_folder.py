@@ -31,6 +31,8 @@ class AgentCard(BaseModel):
     """Tokens of one turn."""
     max_context: int = Field(default=16384, ge=1)
     """Tokens of one episode."""
+    enable_thinking: bool | None = None
+    """The chat template's switch for thinking; None leaves it as the template has it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +53,8 @@ def load_model(path: Path, device: str = "cpu") -> LoadedModel:
     folder = path / "model" if (path / "model").is_dir() else path
     if not (folder / "config.json").is_file():
         raise UsageError(48, "no model here", where=str(path), next_step="give a run folder or a transformers folder")
-    chat = ChatFormat.load(folder)
+    card = _read_card(folder / AGENT_CARD)
+    chat = ChatFormat.load(folder, card.enable_thinking)
     try:
         model, info = AutoModelForCausalLM.from_pretrained(
             folder, local_files_only=True, use_safetensors=True, trust_remote_code=False, output_loading_info=True
@@ -66,7 +69,7 @@ def load_model(path: Path, device: str = "cpu") -> LoadedModel:
     if missing := sorted(info["missing_keys"]):
         what = f"the model lacks {len(missing)} weights, {missing[0]} first"
         raise CorruptError(47, what, where=str(folder), next_step="fetch or train it again")
-    return LoadedModel(model.to(device), chat, _read_card(folder / AGENT_CARD))
+    return LoadedModel(model.to(device), chat, card)
 
 
 def save_model(folder: Path, loaded: LoadedModel) -> None:

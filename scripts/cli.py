@@ -66,7 +66,7 @@ EXTRA_OF_PACKAGE = {
     "pyarrow": "hub",
     "imap_tools": "imap",
     "keyring": "imap",
-    "litellm": "judge",
+    "litellm": "api",
     "wandb": "track",
     "tensorboard": "track",
     "tantivy": "bench",
