@@ -55,6 +55,7 @@ EXTRA_OF_PACKAGE = {
     "tokenizers": "train",
     "safetensors": "train",
     "psutil": "train",
+    "httpx": "train",
     "peft": "gpu",
     "unsloth": "gpu",
     "vllm": "gpu",

@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from agent.grpo.advantages import AdvantageScale
 from agent.grpo.loss import LossConfig
+from agent.sampling.config import SamplingConfig
 from inbox_env.env import EnvLimits
 from inbox_env.errors import UsageError
 from inbox_env.rendering import ResultStyle
@@ -142,19 +143,6 @@ class EnvConfig(Section):
             show_addresses=self.show_addresses,
         )
         return EnvLimits(max_turns=self.max_turns, max_invalid_calls=self.max_invalid_calls, style=style)
-
-
-class SamplingConfig(Section):
-    """How the policy is sampled in training."""
-
-    temperature: float = Field(default=1.0, gt=0)
-    """Temperature of the sampler and of the trained logprobs."""
-    max_new_tokens: int = Field(default=64, ge=1)
-    """Tokens of one turn."""
-    max_context: int = Field(default=1024, ge=1)
-    """Tokens of one episode, prompt and observations included."""
-    max_rows: int = Field(default=192, ge=1)
-    """Episodes that are sampled at once."""
 
 
 class GrpoConfig(Section):

@@ -28,7 +28,7 @@ from agent.grpo.step_metrics import rollout_metrics, update_metrics
 from agent.grpo.update import Update, update
 from agent.policies.local import LocalPolicy
 from agent.rollout import Rollout, rollout_many
-from agent.sampling.torch_engine import TorchEngine
+from agent.sampling.make_engine import make_engine
 from agent.segment_attention import enable_segment_attention
 from inbox_env.errors import DivergedError
 from inbox_env.questions import Question
@@ -50,13 +50,7 @@ class GrpoTrainer:
         self._chat, self._train, self._dev = chat, train, dev
         enable_segment_attention(model)
         self._reference = deepcopy(model).requires_grad_(False) if config.loss.kl else None
-        self.engine = TorchEngine(
-            model,
-            stop_token_ids=set(chat.stop_token_ids),
-            max_rows=config.sampling.max_rows,
-            max_context=config.sampling.max_context,
-            temperature=config.sampling.temperature,
-        )
+        self.engine = make_engine(config, model, chat, run)
         self._optimizer = torch.optim.AdamW(
             model.parameters(),
             lr=config.grpo.learning_rate,
