@@ -20,12 +20,12 @@ from tests.agent.vllm_server import TinyVllm, serving
 QUICK = Patience(4.0, 1.0, num_attempts=4, first_pause_seconds=0.02, longest_pause_seconds=0.1)
 
 
-def wide_model(seed=0):
+def wide_model(seed=0, scale=3.0):
     """A tiny model whose distribution is far from uniform."""
     model = make_model(seed)
     for name, weight in model.named_parameters():
         if "norm" not in name:
-            weight.data.mul_(3.0)
+            weight.data.mul_(scale)
     return model
 
 

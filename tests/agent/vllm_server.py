@@ -38,7 +38,8 @@ class TinyVllm:
             if name == "base":
                 with self.model.disable_adapter():
                     return self.model(torch.tensor([ids]), past_key_values=past, use_cache=True)
-            self.model.set_adapter(name)
+            if self.model.active_adapter != name:
+                self.model.set_adapter(name)
         return self.model(torch.tensor([ids]), past_key_values=past, use_cache=True)
 
     @torch.inference_mode()
