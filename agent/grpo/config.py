@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from agent.grpo.advantages import AdvantageScale
 from agent.grpo.loss import LossConfig
+from agent.model_config import ModelConfig
 from inbox_env.env import EnvLimits
 from inbox_env.errors import UsageError
 from inbox_env.rendering import ResultStyle
@@ -44,19 +45,8 @@ class RunConfig(Section):
     """Keep this many of the newest checkpoints."""
     save_trajectories: bool = True
     """Keep every step's trajectories with their rewards, to be looked at afterwards."""
-
-
-class ModelConfig(Section):
-    """The model that is trained."""
-
-    path: Path = Path("data/base")
-    """Folder of the model and its tokenizer, as transformers loads it."""
-    prompt: str = "laptop"
-    """System prompt: a file of agent/prompts, without its ending."""
-    device: str = "cpu"
-    """Device of model and sampler, as torch names it."""
-    threads: int = Field(default=0, ge=0)
-    """Threads of torch on the CPU; 0 leaves torch's choice."""
+    max_memory_gb: float | None = Field(default=None, gt=0)
+    """Refuse to start when the run is estimated to need more memory than this, on the model's device."""
 
 
 class InboxesConfig(Section):
@@ -98,6 +88,8 @@ class MailboxConfig(Section):
     """Questions that are evaluated on during the run, about other inboxes."""
     test: Path
     """Questions that are evaluated on once, at the end, about other inboxes again."""
+    is_public: bool = False
+    """The mail is public, such as Enron's: a model trained on it may be pushed to the hub without further consent."""
 
 
 class DataConfig(Section):
