@@ -86,15 +86,16 @@ def read_adapter_config(folder: Path) -> dict[str, Any]:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         kinds = {key: content.get(key, value) for key, value in _KNOWN_KINDS.items()}
-        checked = {
+        rank = int(content["r"])
+        checked: dict[str, Any] = {
             "base": str(content["base_model_name_or_path"]),
-            "rank": int(content["r"]),
+            "rank": rank,
             "alpha": float(content["lora_alpha"]),
             "targets": sorted(map(str, content["target_modules"])),
         }
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise CorruptError(70, "the adapter's configuration is damaged", where=str(path)) from error
-    if kinds != _KNOWN_KINDS or checked["rank"] < 1:
+    if kinds != _KNOWN_KINDS or rank < 1:
         what, next_step = "the adapter is not plain LoRA", "merge it into its base model first"
         raise UsageError(71, what, where=str(path), next_step=next_step)
     return checked

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from agent.grpo.config import GrpoConfig
+from agent.grpo.step_config import GrpoConfig
 
 _COPY = "float32_copy"
 
@@ -37,7 +37,7 @@ class CopyingAdamW(torch.optim.AdamW):
             weight.grad = None
 
     @torch.no_grad()
-    def step(self, closure: Any = None) -> None:  # type: ignore[override]  # no closure is ever given
+    def step(self, closure: None = None) -> None:  # type: ignore[override]  # noqa: ARG002  # none is ever given
         """Step the copies by the weights' gradients, and round them into the weights."""
         copies = self._copies()
         for weight, copy in zip(self._weights, copies, strict=True):

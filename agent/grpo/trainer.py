@@ -7,14 +7,15 @@ streams follow from the seed and the step, so that a resumed run equals an undis
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import torch
 from transformers import PreTrainedModel
 
 from agent.arena import Arena
@@ -30,9 +31,12 @@ from agent.grpo.metrics import MetricsWriter
 from agent.grpo.optimizer import make_optimizer
 from agent.grpo.question_order import QuestionOrder
 from agent.grpo.reference import make_reference
+from agent.grpo.samples import TrainingSample
 from agent.grpo.step_metrics import rollout_metrics, update_metrics
+from agent.grpo.stop_signals import GivenUp, StopRequest, cancel_grace
 from agent.grpo.update import Update, update
 from agent.lora import is_adapted
+from agent.out_of_memory import halve_on_out_of_memory, named_device_errors
 from agent.policies.local import LocalPolicy
 from agent.rollout import Rollout, rollout_many
 from agent.sampling.torch_engine import TorchEngine
@@ -71,7 +75,8 @@ class GrpoTrainer:
         is_middling = config.grpo.curriculum == "middling"
         self._order = QuestionOrder(train.questions, config.run.seed, prefer_middling=is_middling)
         self._reward_fn = make_ladder(config.reward)
-        self._num_skipped = 0
+        self._num_skipped, self._micro_batch_tokens = 0, config.grpo.micro_batch_tokens
+        self._before_step: tuple[int, str] | None = None
         self._spike_guard, self._thresholds = SpikeGuard(config.guards), Thresholds(config.guards)
 
     def resume(self) -> bool:
@@ -89,37 +94,57 @@ class GrpoTrainer:
         self.engine.refresh()
         return True
 
-    def train(self, on_step: OnStep | None = None) -> None:
-        """Take the remaining steps.
+    def train(self, on_step: OnStep | None = None, stop: StopRequest | None = None) -> None:
+        """Take the remaining steps, or until `stop` is made: then the run is saved and left.
 
         Raises DivergedError when several steps in a row were refused, when rewards cannot be trusted, or when a
         threshold says so; the last good checkpoint is then named in `best_finite.json`.
         """
-        metrics = MetricsWriter(self.run / "metrics.jsonl", after_step=self.step)
+        metrics, stop = MetricsWriter(self.run / "metrics.jsonl", after_step=self.step), stop or StopRequest()
         try:
-            while not self._is_done():
-                row = self._take_step()
-                metrics.write(row)
-                if on_step:
-                    on_step(row)
-                self._check_thresholds(row)
-                if self.step % self.config.run.checkpoint_every == 0 or self._is_done():
-                    self.save()
+            with named_device_errors():
+                while not self._is_done():
+                    row = self._take_step()
+                    metrics.write(row)
+                    if on_step:
+                        on_step(row)
+                    self._check_thresholds(row)
+                    self._save_or_stop(stop)
         except DivergedError:
             mark_best_finite(self.run)
             raise
+        except GivenUp:
+            self._save_before_step()
+            raise
         finally:
             metrics.close()
+
+    def _save_or_stop(self, stop: StopRequest) -> None:
+        if stop.is_made:
+            cancel_grace()
+        if stop.is_made or self.step % self.config.run.checkpoint_every == 0 or self._is_done():
+            self.save()
+        if stop.is_made:
+            stop.leave()
+
+    def _save_before_step(self) -> None:
+        """Save the state before a step that was given up, unless its update has begun or there was none yet."""
+        if self._before_step is None:
+            return
+        self.step, state = self._before_step
+        if self.step and self.step % self.config.run.checkpoint_every:
+            self._write_checkpoint(json.loads(state))
 
     def save(self) -> Path:
         """Write a checkpoint of the current step; weights that are not finite never replace an older one."""
         if not is_finite(self.model):
             what, where = "the weights are not finite", f"step {self.step}"
             raise DivergedError(11, what, where=where, next_step="lower grpo.learning_rate and resume")
+        return self._write_checkpoint(self._state())
+
+    def _write_checkpoint(self, state: dict[str, Any]) -> Path:
         keep = self.config.run.keep_checkpoints
-        return save_checkpoint(
-            self.run, self.step, self.model, self._optimizer, self._state(), keep_last=keep, base=self._base
-        )
+        return save_checkpoint(self.run, self.step, self.model, self._optimizer, state, keep_last=keep, base=self._base)
 
     def evaluate(self, arena: Arena, questions: tuple[Question, ...], name: str = "local") -> list[Rollout]:
         """Return one rollout of each question at the evaluation temperature."""
@@ -156,6 +181,7 @@ class GrpoTrainer:
 
     def _take_step(self) -> dict[str, float]:
         started = time.monotonic()
+        self._before_step = self.step, json.dumps(self._state())
         self.step += 1
         groups = self._play()
         played = time.monotonic()
@@ -209,21 +235,32 @@ class GrpoTrainer:
             baseline=config.grpo.baseline,
             is_cut_masked=config.grpo.truncated == "mask",
         )
-        learnt = update(
+        self._before_step = None
+        learnt = self._update(samples)
+        self._check(learnt)
+        self.engine.refresh()
+        return learnt
+
+    def _update(self, samples: list[TrainingSample]) -> Update:
+        """Take the step; a device without memory for it gets it in smaller micro-batches, from then on."""
+        config = self.config
+        longest = max((sample.num_inputs for sample in samples), default=1)
+        take = partial(
+            update,
             self.model,
             self._optimizer,
             samples,
             config.loss,
             temperature=config.sampling.temperature,
-            max_tokens=config.grpo.micro_batch_tokens,
             grad_clip=config.grpo.grad_clip,
             reference=self._reference,
             num_updates=config.grpo.updates_per_step,
             max_sequence_tokens=config.max_sampled_tokens,
             guard=self._spike_guard,
         )
-        self._check(learnt)
-        self.engine.refresh()
+        learnt, self._micro_batch_tokens = halve_on_out_of_memory(
+            lambda max_tokens: take(max_tokens=max_tokens), self._micro_batch_tokens, longest
+        )
         return learnt
 
     def _check(self, learnt: Update) -> None:

@@ -1,7 +1,7 @@
 """The forward pass of a Hugging Face causal LM over a KV cache: ragged appends and one-token steps.
 
-Llama, Mistral, Qwen2, Qwen3 and SmolLM3 shapes. Only what a turn needs is computed: one token per row in a step, packed new
-tokens in an append, logits where they are asked for. Knows nothing of sampling, sessions or turns.
+Llama, Mistral, Qwen2, Qwen3 and SmolLM3 shapes. Only what a turn needs is computed: one token per row in a step,
+packed new tokens in an append, logits where they are asked for. Knows nothing of sampling, sessions or turns.
 """
 
 from __future__ import annotations

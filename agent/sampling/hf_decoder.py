@@ -6,8 +6,8 @@ position. A model that does not compute the same with and without it is refused 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -81,9 +81,7 @@ class HfDecoder:
         mask = torch.zeros(is_visible.shape, dtype=self._model.dtype, device=self.device)
         mask.masked_fill_(~is_visible, torch.finfo(mask.dtype).min)
         layers = [_RowsLayer(cache, layer, row_ids, positions, width) for layer in range(self.num_layers)]
-        with ExitStack() as stack:
-            stack.enter_context(without_checkpointing(self._model))
-            stack.enter_context(_sdpa(self._model))
+        with without_checkpointing(self._model), _sdpa(self._model):
             output = self._model.get_decoder()(
                 input_ids=torch.tensor([list(ids) for ids in token_ids], device=self.device),
                 position_ids=positions,
@@ -136,7 +134,7 @@ class _RowsLayer(CacheLayerMixin):  # type: ignore[misc]  # transformers is not 
     def lazy_initialization(self, key_states: Tensor, value_states: Tensor) -> None:
         """Nothing to do: the block is there."""
 
-    def get_mask_sizes(self, query_length: int) -> tuple[int, int]:
+    def get_mask_sizes(self, _query_length: int) -> tuple[int, int]:
         """Return the keys' number and offset."""
         return self._width, 0
 
@@ -149,19 +147,15 @@ class _RowsLayer(CacheLayerMixin):  # type: ignore[misc]  # transformers is not 
         return self._cache.max_context
 
 
-class _sdpa:  # noqa: N801  # reads as the function that it is
+@contextmanager
+def _sdpa(model: Any) -> Iterator[None]:
     """Use torch's attention instead of the trainer's, for as long as the context lasts."""
-
-    def __init__(self, model: Any) -> None:
-        self._model, self._before = model, model.config._attn_implementation
-
-    def __enter__(self) -> None:
-        if self._before != "sdpa":
-            self._model.set_attn_implementation("sdpa" if self._model._supports_sdpa else "eager")
-
-    def __exit__(self, *_: object) -> None:
-        if self._before != "sdpa":
-            self._model.set_attn_implementation(self._before)
+    before = model.config._attn_implementation
+    model.set_attn_implementation("sdpa" if model._supports_sdpa else "eager")
+    try:
+        yield
+    finally:
+        model.set_attn_implementation(before)
 
 
 def _unsupported(kind: str, why: str) -> UsageError:

@@ -19,6 +19,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from agent.out_of_memory import named_device_errors
 from agent.sampling.cached_model import Append
 from agent.sampling.decoders import make_decoder
 from agent.sampling.sample_tokens import sample_tokens
@@ -111,7 +112,8 @@ class TorchEngine:
         try:
             await asyncio.sleep(0)  # let everyone who is about to ask, ask
             while self._arrived or self._active or (self._waiting and self._has_free_row()):
-                self._advance()
+                with named_device_errors():
+                    self._advance()
                 await asyncio.sleep(0)
         except BaseException as error:
             self._fail(error)
