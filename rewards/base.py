@@ -14,6 +14,10 @@ from inbox_env.questions import Question
 from inbox_env.trajectory import Trajectory
 
 
+class NotFiniteError(ValueError):
+    """A reward that is no number: the reward function's fault, which a trainer masks and counts."""
+
+
 @dataclass(frozen=True, slots=True)
 class Reward:
     """A finite `value` that is the sum of its `parts`; `value` None means unscorable: mask it, never count it as 0."""
@@ -24,7 +28,7 @@ class Reward:
 
     def __post_init__(self) -> None:
         if self.value is not None and not math.isfinite(self.value):
-            raise ValueError(f"a reward is finite or None, not {self.value}")
+            raise NotFiniteError(f"a reward is finite or None, not {self.value}")
 
     @classmethod
     def of(cls, parts: Mapping[str, float]) -> Reward:

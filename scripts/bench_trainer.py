@@ -20,6 +20,7 @@ from transformers import PreTrainedModel, Qwen3Config, Qwen3ForCausalLM
 
 from agent.grpo.logprobs import action_logprobs
 from agent.grpo.loss import LossConfig, policy_loss
+from agent.grpo.losses.averaging import StepSize
 from agent.grpo.packing import pack
 from agent.grpo.samples import TrainingSample
 from agent.segment_attention import enable_segment_attention
@@ -125,18 +126,16 @@ def measure(
 
 def packed_step(model: PreTrainedModel, samples: Sequence[TrainingSample], max_tokens: int) -> None:
     """Add the step's gradients as the trainer computes them."""
-    num_step_tokens = sum(sample.num_actions for sample in samples)
+    size = StepSize(sum(sample.num_actions for sample in samples))
     for batch in pack(samples, max_tokens):
         logprobs, entropy = action_logprobs(model, batch)
-        loss, _ = policy_loss(
-            LossConfig(), logprobs, batch.old_logprobs, batch.advantages, num_step_tokens, entropy=entropy
-        )
+        loss, _ = policy_loss(LossConfig(), logprobs, batch.old_logprobs, batch.advantages, size, entropy=entropy)
         loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it unannotated
 
 
 def padded_step(model: PreTrainedModel, samples: Sequence[TrainingSample], rows: int) -> None:
     """Add the step's gradients the plain way: padded rows in the order given, logits of every token."""
-    num_step_tokens = sum(sample.num_actions for sample in samples)
+    size = StepSize(sum(sample.num_actions for sample in samples))
     for start in range(0, len(samples), rows):
         chunk = samples[start : start + rows]
         token_ids = _pad([sample.token_ids for sample in chunk]).long()
@@ -146,7 +145,7 @@ def padded_step(model: PreTrainedModel, samples: Sequence[TrainingSample], rows:
         advantages = torch.tensor([[sample.advantage] for sample in chunk]).expand(action_mask.shape)[action_mask]
         logits = model(input_ids=token_ids, attention_mask=attention_mask, use_cache=False).logits[:, :-1]
         logprobs = logits.float().log_softmax(-1).gather(-1, token_ids[:, 1:, None])[..., 0][action_mask]
-        loss, _ = policy_loss(LossConfig(), logprobs, old_logprobs, advantages, num_step_tokens)
+        loss, _ = policy_loss(LossConfig(), logprobs, old_logprobs, advantages, size)
         loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it unannotated
 
 

@@ -46,6 +46,9 @@ COMMANDS = {
         "Train the laptop base model from scratch: tokenizer, copy drills, warm start on demonstrations.",
     ),
     "report": Command("scripts.report", "Write the report of a finished run."),
+    "export": Command(
+        "scripts.export", "Export a trained model: its adapter, or merged into its base; push it to the hub."
+    ),
     "bench-system": Command("scripts.bench_system", "Measure the speed of one part of the system."),
 }
 
@@ -56,7 +59,8 @@ EXTRA_OF_PACKAGE = {
     "safetensors": "train",
     "psutil": "train",
     "httpx": "train",
-    "peft": "gpu",
+    "peft": "train",
+    "bitsandbytes": "gpu",
     "unsloth": "gpu",
     "vllm": "gpu",
     "litellm": "judge",

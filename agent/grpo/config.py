@@ -13,21 +13,18 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, Field, ValidationError, model_validator
 
-from agent.grpo.advantages import AdvantageScale
+from agent.grpo.guards import GuardsConfig
 from agent.grpo.loss import LossConfig
+from agent.grpo.section import Section
+from agent.grpo.step_config import GrpoConfig
+from agent.model_config import ModelConfig
 from agent.sampling.config import SamplingConfig
 from inbox_env.env import EnvLimits
 from inbox_env.errors import UsageError
 from inbox_env.rendering import ResultStyle
 from rewards.ladder import LadderConfig
-
-
-class Section(BaseModel):
-    """A part of the configuration: frozen, and closed to unknown keys."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False)
 
 
 class RunConfig(Section):
@@ -45,19 +42,8 @@ class RunConfig(Section):
     """Keep this many of the newest checkpoints."""
     save_trajectories: bool = True
     """Keep every step's trajectories with their rewards, to be looked at afterwards."""
-
-
-class ModelConfig(Section):
-    """The model that is trained."""
-
-    path: Path = Path("data/base")
-    """Folder of the model and its tokenizer, as transformers loads it."""
-    prompt: str = "laptop"
-    """System prompt: a file of agent/prompts, without its ending."""
-    device: str = "cpu"
-    """Device of model and sampler, as torch names it."""
-    threads: int = Field(default=0, ge=0)
-    """Threads of torch on the CPU; 0 leaves torch's choice."""
+    max_memory_gb: float | None = Field(default=None, gt=0)
+    """Refuse to start when the run is estimated to need more memory than this, on the model's device."""
 
 
 class InboxesConfig(Section):
@@ -99,6 +85,8 @@ class MailboxConfig(Section):
     """Questions that are evaluated on during the run, about other inboxes."""
     test: Path
     """Questions that are evaluated on once, at the end, about other inboxes again."""
+    is_public: bool = False
+    """The mail is public, such as Enron's: a model trained on it may be pushed to the hub without further consent."""
 
 
 class DataConfig(Section):
@@ -143,48 +131,6 @@ class EnvConfig(Section):
             show_addresses=self.show_addresses,
         )
         return EnvLimits(max_turns=self.max_turns, max_invalid_calls=self.max_invalid_calls, style=style)
-
-
-class GrpoConfig(Section):
-    """The optimiser step."""
-
-    steps: int = Field(default=60, ge=0)
-    """Optimiser steps of the run."""
-    max_seconds: float | None = Field(default=None, gt=0)
-    """Stop after this much wall time, whatever `steps` says."""
-    questions_per_step: int = Field(default=24, ge=1)
-    """Groups whose rewards differ that make one step."""
-    group_size: int = Field(default=8, ge=2)
-    """Rollouts of each question."""
-    max_refills: int = Field(default=1, ge=0)
-    """How often a step samples again to replace groups without spread."""
-    retire_at: float = Field(default=0.9, gt=0, le=1)
-    """Questions whose last group was right at least this often are asked again only when all others are used up."""
-    advantage_scale: AdvantageScale = "none"
-    """none: reward minus the group's mean; std: also divided by the group's standard deviation."""
-    learning_rate: float = Field(default=1e-3, gt=0)
-    """Learning rate at its highest."""
-    warmup_steps: int = Field(default=0, ge=0)
-    """Steps over which the learning rate rises linearly."""
-    decay_from: float = Field(default=0.5, ge=0, le=1)
-    """Share of `steps` after which the learning rate falls linearly."""
-    final_learning_rate: float = Field(default=0.1, ge=0, le=1)
-    """Learning rate of the last step, as a share of the highest."""
-    betas: tuple[float, float] = (0.9, 0.95)
-    """AdamW's two decay rates."""
-    weight_decay: float = Field(default=0.0, ge=0)
-    """AdamW's weight decay."""
-    grad_clip: float = Field(default=1.0, gt=0)
-    """Norm to which the gradient is clipped."""
-    micro_batch_tokens: int = Field(default=4096, ge=1)
-    """Tokens of one packed forward and backward pass; bounds memory, not the result."""
-
-    def learning_rate_at(self, step: int) -> float:
-        """Return the learning rate of `step`, counted from 1: linear rise, plateau, linear fall."""
-        rise = min(1.0, step / (self.warmup_steps + 1))
-        start = self.decay_from * self.steps
-        fallen = max(0.0, step - start) / max(self.steps - start, 1.0)
-        return self.learning_rate * rise * (1 - (1 - self.final_learning_rate) * min(fallen, 1.0))
 
 
 class EvalConfig(Section):
@@ -235,6 +181,8 @@ class TrainConfig(Section):
     """The optimiser step."""
     loss: LossConfig = LossConfig()
     """Which loss, and how far one update may go."""
+    guards: GuardsConfig = GuardsConfig()
+    """When an update is not made, and when a run warns or stops."""
     eval: EvalConfig = EvalConfig()
     """Evaluation on held-out inboxes."""
     warm_start: WarmStartConfig = WarmStartConfig()
@@ -250,7 +198,14 @@ class TrainConfig(Section):
             raise ValueError("grpo.micro_batch_tokens must hold an episode of sampling.max_context tokens")
         if self.sampling.max_new_tokens >= self.sampling.max_context:
             raise ValueError("sampling.max_context must be larger than sampling.max_new_tokens")
+        if self.grpo.overlong_tokens >= self.sampling.max_context:
+            raise ValueError("grpo.overlong_tokens must be less than sampling.max_context")
         return self
+
+    @property
+    def max_sampled_tokens(self) -> int:
+        """The most tokens that one episode can sample."""
+        return min(self.env.max_turns * self.sampling.max_new_tokens, self.sampling.max_context)
 
 
 def load_config(path: Path, overrides: Sequence[str] = ()) -> TrainConfig:

@@ -9,12 +9,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from agent.arena import Arena
-from agent.grpo.advantages import AdvantageScale, group_advantages, has_spread
+from agent.grpo.advantages import AdvantageScale, Baseline, has_spread, step_advantages
+from agent.grpo.grading import Overlong, Range, grade, with_overlong
 from agent.grpo.samples import TrainingSample
 from agent.policy import Policy
 from agent.rollout import Rollout, rollout_many
+from inbox_env.actions import StopReason
 from inbox_env.questions import Question
 from rewards.base import Reward, RewardFn
+
+CUT = frozenset({StopReason.MAX_TOKENS, StopReason.DEADLINE})  # ended in the middle of what it was doing
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +28,7 @@ class Group:
     question: Question
     rollouts: tuple[Rollout, ...]
     rewards: tuple[Reward, ...]
+    num_bad_rewards: int = 0
 
     @property
     def values(self) -> list[float | None]:
@@ -35,14 +40,29 @@ class Group:
         """Whether the group can teach anything."""
         return has_spread(self.values)
 
-    def samples(self, scale: AdvantageScale, policy_version: int) -> list[TrainingSample]:
-        """Return what the trainer learns from: rollouts that were scored and that sampled something."""
-        advantages = group_advantages(self.values, scale)
-        return [
-            TrainingSample.from_trace(rollout.trace, advantage, policy_version)
-            for rollout, value, advantage in zip(self.rollouts, self.values, advantages, strict=True)
-            if rollout.trace is not None and value is not None
-        ]
+
+def training_samples(
+    groups: Sequence[Group],
+    policy_version: int,
+    *,
+    scale: AdvantageScale = "none",
+    baseline: Baseline = "mean",
+    is_cut_masked: bool = False,
+) -> list[TrainingSample]:
+    """Return what the trainer learns from: rollouts that were scored and that sampled something.
+
+    `is_cut_masked` leaves out those that a token limit or the deadline cut (DAPO's overlong filtering); their rewards
+    still count in the baseline.
+    """
+    advantages = step_advantages([group.values for group in groups], scale, baseline)
+    return [
+        TrainingSample.from_trace(rollout.trace, advantage, policy_version)
+        for group, row in zip(groups, advantages, strict=True)
+        for rollout, value, advantage in zip(group.rollouts, group.values, row, strict=True)
+        if rollout.trace is not None
+        and value is not None
+        and not (is_cut_masked and rollout.trajectory.stop_reason in CUT)
+    ]
 
 
 async def play_groups(
@@ -54,13 +74,28 @@ async def play_groups(
     *,
     concurrency: int,
     deadline_seconds: float,
+    reward_range: Range | None = None,
+    overlong: Overlong | None = None,
 ) -> list[Group]:
     """Return one group for each question, all played at once and graded."""
     envs = arena.envs(question for question in questions for _ in range(group_size))
     rollouts = await rollout_many(policy, envs, concurrency=concurrency, deadline_seconds=deadline_seconds)
-    groups = []
-    for number, question in enumerate(questions):
-        members = tuple(rollouts[number * group_size : (number + 1) * group_size])
-        rewards = tuple(reward_fn(member.trajectory, question) for member in members)
-        groups.append(Group(question, members, rewards))
-    return groups
+    return [
+        _graded(question, rollouts[number * group_size : (number + 1) * group_size], reward_fn, reward_range, overlong)
+        for number, question in enumerate(questions)
+    ]
+
+
+def _graded(
+    question: Question,
+    members: Sequence[Rollout],
+    reward_fn: RewardFn,
+    reward_range: Range | None,
+    overlong: Overlong | None,
+) -> Group:
+    graded = [grade(reward_fn, member.trajectory, question, reward_range) for member in members]
+    rewards = tuple(
+        with_overlong(reward, len(member.trace.token_ids) if member.trace else 0, overlong)
+        for member, (reward, _) in zip(members, graded, strict=True)
+    )
+    return Group(question, tuple(members), rewards, sum(is_bad for _, is_bad in graded))

@@ -10,6 +10,7 @@ import heapq
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import count
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -30,8 +31,11 @@ class MicroBatch:
     segment_lengths: tuple[int, ...]  # sums to T
     action_positions: Tensor  # [N] int64, index into T of the position that predicts
     target_ids: Tensor  # [N] int64, the sampled token at the position after
-    old_logprobs: Tensor  # [N] float32, the sampler's
+    old_logprobs: Tensor  # [N] float32, the sampler's (the trainer's own, where `agent.grpo.scoring` put them)
     advantages: Tensor  # [N] float32
+    sequence_ids: Tensor  # [N] int64, which segment a sampled token is of, from 0
+    weights: Tensor | None = None  # [N] float32, of masks and corrections; None: all 1
+    ref_logprobs: Tensor | None = None  # [N] float32, the reference's
 
     @property
     def num_tokens(self) -> int:
@@ -43,10 +47,16 @@ class MicroBatch:
         """Number of tokens in the loss."""
         return len(self.target_ids)
 
+    @property
+    def num_sequences(self) -> int:
+        """Number of segments, each of which has a sampled token."""
+        return len(self.segment_lengths)
+
     def to(self, device: torch.device | str) -> MicroBatch:
         """Return the same micro-batch on another device."""
-        names = [name for name in self.__slots__ if name != "segment_lengths"]
-        return replace(self, **{name: getattr(self, name).to(device) for name in names})
+        values = {name: getattr(self, name) for name in self.__slots__}
+        moved: dict[str, Any] = {name: value.to(device) for name, value in values.items() if isinstance(value, Tensor)}
+        return replace(self, **moved)
 
 
 def pack(samples: Sequence[TrainingSample], max_tokens: int) -> list[MicroBatch]:
@@ -86,7 +96,8 @@ def _micro_batch(samples: Sequence[TrainingSample]) -> MicroBatch:
     positions, targets = [], []
     old_logprobs: list[float] = []
     advantages: list[float] = []
-    for sample in samples:
+    sequence_ids: list[int] = []
+    for number, sample in enumerate(samples):
         start = len(inputs)
         sampled = [index for index, is_sampled in enumerate(sample.action_mask) if is_sampled]
         inputs += sample.token_ids[: sample.num_inputs]
@@ -95,6 +106,7 @@ def _micro_batch(samples: Sequence[TrainingSample]) -> MicroBatch:
         targets += [sample.token_ids[index] for index in sampled]
         old_logprobs += [sample.logprobs[index] for index in sampled]
         advantages += [sample.advantage] * len(sampled)
+        sequence_ids += [number] * len(sampled)
     return MicroBatch(
         token_ids=torch.tensor([inputs]),
         position_ids=torch.tensor([places]),
@@ -103,4 +115,5 @@ def _micro_batch(samples: Sequence[TrainingSample]) -> MicroBatch:
         target_ids=torch.tensor(targets),
         old_logprobs=torch.tensor(old_logprobs, dtype=torch.float32),
         advantages=torch.tensor(advantages, dtype=torch.float32),
+        sequence_ids=torch.tensor(sequence_ids),
     )

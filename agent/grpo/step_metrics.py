@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from statistics import fmean
 
-from agent.grpo.groups import Group
+from agent.grpo.groups import CUT, Group
 from agent.grpo.update import Update
 from inbox_env.actions import StopReason
 from rewards.ladder import Mode, correctness
-
-_CUT = {StopReason.MAX_TOKENS, StopReason.DEADLINE}
 
 
 def rollout_metrics(groups: Sequence[Group], mode: Mode) -> dict[str, float]:
@@ -25,7 +23,9 @@ def rollout_metrics(groups: Sequence[Group], mode: Mode) -> dict[str, float]:
         "num_turns_mean": len(turns) / len(trajectories),
         "invalid_rate": sum(any(result.is_error for result in turn.results) for turn in turns) / max(1, len(turns)),
         "abstain_rate": fmean(trajectory.stop_reason is StopReason.GAVE_UP for trajectory in trajectories),
-        "truncated_fraction": fmean(trajectory.stop_reason in _CUT for trajectory in trajectories),
+        "truncated_fraction": fmean(trajectory.stop_reason in CUT for trajectory in trajectories),
+        "unscorable_fraction": fmean(value is None for group in groups for value in group.values),
+        "bad_reward_fraction": sum(group.num_bad_rewards for group in groups) / len(rollouts),
         "zero_spread_fraction": fmean(not group.has_spread for group in groups),
         "generated_tokens": sum(sum(member.trace.action_mask) for member, _ in rollouts if member.trace),
     }
@@ -37,5 +37,7 @@ def update_metrics(learnt: Update) -> dict[str, float]:
         "loss": learnt.loss,
         "grad_norm": learnt.grad_norm,
         "trained_tokens": learnt.num_tokens,
+        "is_skipped": float(not learnt.is_finite),
         **learnt.statistics.means(),
+        **learnt.mismatch.means(),
     }

@@ -7,25 +7,36 @@ streams follow from the seed and the step, so that a resumed run equals an undis
 from __future__ import annotations
 
 import asyncio
+import json
+import logging
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from copy import deepcopy
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import torch
 from transformers import PreTrainedModel
 
 from agent.arena import Arena
+from agent.base_identity import base_sha256
 from agent.chat_format import ChatFormat
 from agent.grpo.checkpoint import latest_checkpoint, load_checkpoint, save_checkpoint
 from agent.grpo.config import TrainConfig
-from agent.grpo.groups import Group, play_groups
+from agent.grpo.divergence import dump_batch, is_finite, mark_best_finite
+from agent.grpo.grading import Overlong, declared_range
+from agent.grpo.groups import Group, play_groups, training_samples
+from agent.grpo.guards import SpikeGuard, Thresholds
 from agent.grpo.metrics import MetricsWriter
+from agent.grpo.optimizer import make_optimizer
 from agent.grpo.question_order import QuestionOrder
+from agent.grpo.reference import make_reference
+from agent.grpo.samples import TrainingSample
 from agent.grpo.step_metrics import rollout_metrics, update_metrics
+from agent.grpo.stop_signals import GivenUp, StopRequest, cancel_grace
 from agent.grpo.update import Update, update
+from agent.lora import is_adapted
+from agent.out_of_memory import halve_on_out_of_memory, named_device_errors
 from agent.policies.local import LocalPolicy
 from agent.rollout import Rollout, rollout_many
 from agent.sampling.make_engine import make_engine
@@ -38,6 +49,8 @@ from rewards.ladder import correctness, make_ladder
 MAX_SKIPPED_STEPS = 3
 OnStep = Callable[[dict[str, float]], None]
 
+_log = logging.getLogger(__name__)
+
 
 class GrpoTrainer:
     """Trains `model` in place on the questions of `train`; writes metrics, trajectories and checkpoints to `run`."""
@@ -49,49 +62,83 @@ class GrpoTrainer:
         self.step, self.seconds, self.generated_tokens, self.trained_tokens = 0, 0.0, 0, 0
         self._chat, self._train, self._dev = chat, train, dev
         enable_segment_attention(model)
-        self._reference = deepcopy(model).requires_grad_(False) if config.loss.kl else None
+        self._reference = make_reference(model) if config.loss.needs_reference else None
         self.engine = make_engine(config, model, chat, run)
-        self._optimizer = torch.optim.AdamW(
-            model.parameters(),
-            lr=config.grpo.learning_rate,
-            betas=config.grpo.betas,
-            weight_decay=config.grpo.weight_decay,
-        )
-        self._order = QuestionOrder(train.questions, config.run.seed)
+        self._optimizer = make_optimizer(model, config.grpo)
+        self._base = base_sha256(model) if is_adapted(model) else None
+        is_middling = config.grpo.curriculum == "middling"
+        self._order = QuestionOrder(train.questions, config.run.seed, prefer_middling=is_middling)
         self._reward_fn = make_ladder(config.reward)
-        self._num_skipped = 0
+        self._num_skipped, self._micro_batch_tokens = 0, config.grpo.micro_batch_tokens
+        self._before_step: tuple[int, str] | None = None
+        self._spike_guard, self._thresholds = SpikeGuard(config.guards), Thresholds(config.guards)
 
     def resume(self) -> bool:
         """Go on from the run's newest whole checkpoint; returns whether there was one."""
         path = latest_checkpoint(self.run)
         if path is None:
             return False
-        state = load_checkpoint(path, self.model, self._optimizer)
+        state = load_checkpoint(path, self.model, self._optimizer, base=self._base)
         self.step, self.seconds = state["step"], state["seconds"]
         self.generated_tokens, self.trained_tokens = state["generated_tokens"], state["trained_tokens"]
         self._order.restore(state["order"])
+        self._spike_guard.restore(state["spike_guard"])
+        self._thresholds.restore(state["thresholds"])
+        self._num_skipped = state["num_skipped"]
         self.engine.refresh()
         return True
 
-    def train(self, on_step: OnStep | None = None) -> None:
-        """Take the remaining steps. Raises DivergedError after several steps in a row without a finite gradient."""
-        metrics = MetricsWriter(self.run / "metrics.jsonl", after_step=self.step)
+    def train(self, on_step: OnStep | None = None, stop: StopRequest | None = None) -> None:
+        """Take the remaining steps, or until `stop` is made: then the run is saved and left.
+
+        Raises DivergedError when several steps in a row were refused, when rewards cannot be trusted, or when a
+        threshold says so; the last good checkpoint is then named in `best_finite.json`.
+        """
+        metrics, stop = MetricsWriter(self.run / "metrics.jsonl", after_step=self.step), stop or StopRequest()
         try:
-            while not self._is_done():
-                row = self._take_step()
-                metrics.write(row)
-                if on_step:
-                    on_step(row)
-                if self.step % self.config.run.checkpoint_every == 0 or self._is_done():
-                    self.save()
+            with named_device_errors():
+                while not self._is_done():
+                    row = self._take_step()
+                    metrics.write(row)
+                    if on_step:
+                        on_step(row)
+                    self._check_thresholds(row)
+                    self._save_or_stop(stop)
+        except DivergedError:
+            mark_best_finite(self.run)
+            raise
+        except GivenUp:
+            self._save_before_step()
+            raise
         finally:
             metrics.close()
 
+    def _save_or_stop(self, stop: StopRequest) -> None:
+        if stop.is_made:
+            cancel_grace()
+        if stop.is_made or self.step % self.config.run.checkpoint_every == 0 or self._is_done():
+            self.save()
+        if stop.is_made:
+            stop.leave()
+
+    def _save_before_step(self) -> None:
+        """Save the state before a step that was given up, unless its update has begun or there was none yet."""
+        if self._before_step is None:
+            return
+        self.step, state = self._before_step
+        if self.step and self.step % self.config.run.checkpoint_every:
+            self._write_checkpoint(json.loads(state))
+
     def save(self) -> Path:
-        """Write a checkpoint of the current step."""
-        return save_checkpoint(
-            self.run, self.step, self.model, self._optimizer, self._state(), keep_last=self.config.run.keep_checkpoints
-        )
+        """Write a checkpoint of the current step; weights that are not finite never replace an older one."""
+        if not is_finite(self.model):
+            what, where = "the weights are not finite", f"step {self.step}"
+            raise DivergedError(11, what, where=where, next_step="lower grpo.learning_rate and resume")
+        return self._write_checkpoint(self._state())
+
+    def _write_checkpoint(self, state: dict[str, Any]) -> Path:
+        keep = self.config.run.keep_checkpoints
+        return save_checkpoint(self.run, self.step, self.model, self._optimizer, state, keep_last=keep, base=self._base)
 
     def evaluate(self, arena: Arena, questions: tuple[Question, ...], name: str = "local") -> list[Rollout]:
         """Return one rollout of each question at the evaluation temperature."""
@@ -128,9 +175,11 @@ class GrpoTrainer:
 
     def _take_step(self) -> dict[str, float]:
         started = time.monotonic()
+        self._before_step = self.step, json.dumps(self._state())
         self.step += 1
         groups = self._play()
         played = time.monotonic()
+        self._check_rewards(groups)
         learnt = self._learn(groups)
         trained = time.monotonic()
         self._note(groups, learnt)
@@ -161,6 +210,10 @@ class GrpoTrainer:
                     self._reward_fn,
                     concurrency=self.config.sampling.max_rows,
                     deadline_seconds=self.config.env.episode_seconds,
+                    reward_range=declared_range(self.config.reward),
+                    overlong=Overlong(
+                        self.config.sampling.max_context, config.overlong_tokens, config.overlong_penalty
+                    ),
                 )
             )
         return groups
@@ -169,42 +222,77 @@ class GrpoTrainer:
         config = self.config
         for parameters in self._optimizer.param_groups:
             parameters["lr"] = config.grpo.learning_rate_at(self.step)
-        samples = [
-            sample
-            for group in groups
-            if group.has_spread
-            for sample in group.samples(config.grpo.advantage_scale, self.step - 1)
-        ]
-        learnt = update(
+        samples = training_samples(
+            [group for group in groups if group.has_spread],
+            self.step - 1,
+            scale=config.grpo.advantage_scale,
+            baseline=config.grpo.baseline,
+            is_cut_masked=config.grpo.truncated == "mask",
+        )
+        self._before_step = None
+        learnt = self._update(samples)
+        self._check(learnt)
+        self.engine.refresh()
+        return learnt
+
+    def _update(self, samples: list[TrainingSample]) -> Update:
+        """Take the step; a device without memory for it gets it in smaller micro-batches, from then on."""
+        config = self.config
+        longest = max((sample.num_inputs for sample in samples), default=1)
+        take = partial(
+            update,
             self.model,
             self._optimizer,
             samples,
             config.loss,
             temperature=config.sampling.temperature,
-            max_tokens=config.grpo.micro_batch_tokens,
             grad_clip=config.grpo.grad_clip,
             reference=self._reference,
+            num_updates=config.grpo.updates_per_step,
+            max_sequence_tokens=config.max_sampled_tokens,
+            guard=self._spike_guard,
         )
-        self._check(learnt)
-        self.engine.refresh()
+        learnt, self._micro_batch_tokens = halve_on_out_of_memory(
+            lambda max_tokens: take(max_tokens=max_tokens), self._micro_batch_tokens, longest
+        )
         return learnt
 
     def _check(self, learnt: Update) -> None:
         self._num_skipped = 0 if learnt.is_finite else self._num_skipped + 1
+        if learnt.tensors:
+            path = dump_batch(self.run, self.step, learnt.tensors, learnt.reason)
+            _log.warning("step %d skipped, %s: see %s", self.step, learnt.reason, path)
         if self._num_skipped > MAX_SKIPPED_STEPS:
             raise DivergedError(
                 10,
-                f"{self._num_skipped} steps in a row without a finite gradient",
+                f"{self._num_skipped} steps in a row {learnt.reason}",
                 where=f"step {self.step}",
                 next_step="lower grpo.learning_rate and resume; the last checkpoint is finite",
             )
 
+    def _check_rewards(self, groups: list[Group]) -> None:
+        bad = [reward for group in groups if group.num_bad_rewards for reward in group.rewards if reward.value is None]
+        num_bad, num_all = sum(group.num_bad_rewards for group in groups), sum(len(group.rewards) for group in groups)
+        if num_bad > self.config.guards.max_bad_rewards * num_all:
+            raise DivergedError(
+                12,
+                f"{num_bad} of {num_all} rewards cannot be trusted: {bad[0].reason}",
+                where=f"step {self.step}",
+                next_step="mend the reward function; guards.max_bad_rewards is what a step may mask",
+            )
+
+    def _check_thresholds(self, row: dict[str, float]) -> None:
+        for finding in self._thresholds.check(row):
+            if finding.is_stop:
+                raise DivergedError(13, str(finding), where=f"step {self.step}", next_step=finding.advice)
+            _log.warning("step %d: %s; %s", self.step, finding, finding.advice)
+
     def _note(self, groups: list[Group], learnt: Update) -> None:
         """Count tokens, retire mastered questions and keep the trajectories with their rewards."""
         for group in groups:
-            if sum(correctness(r.trajectory, group.question, self.config.reward.mode) for r in group.rollouts) >= (
-                self.config.grpo.retire_at * len(group.rollouts)
-            ):
+            num_right = sum(correctness(r.trajectory, group.question, self.config.reward.mode) for r in group.rollouts)
+            self._order.note(group.question, num_right / len(group.rollouts))
+            if num_right >= self.config.grpo.retire_at * len(group.rollouts):
                 self._order.retire(group.question)
             self.generated_tokens += sum(sum(r.trace.action_mask) for r in group.rollouts if r.trace)
         self.trained_tokens += learnt.num_tokens
@@ -237,4 +325,7 @@ class GrpoTrainer:
             "generated_tokens": self.generated_tokens,
             "trained_tokens": self.trained_tokens,
             "order": self._order.state(),
+            "spike_guard": self._spike_guard.state(),
+            "thresholds": self._thresholds.state(),
+            "num_skipped": self._num_skipped,
         }

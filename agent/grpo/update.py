@@ -1,4 +1,4 @@
-"""One optimiser step over packed samples: forward, loss, backward, clip, step.
+"""The updates of one step over packed samples: forward, loss, backward, clip, and a step that the guard allows.
 
 Knows nothing of groups, rewards or where the samples came from.
 """
@@ -6,29 +6,46 @@ Knows nothing of groups, rewards or where the samples came from.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.optim import Optimizer
 from transformers import PreTrainedModel
 
 from agent.grpo.logprobs import action_logprobs
 from agent.grpo.loss import LossConfig, LossStatistics, policy_loss
-from agent.grpo.packing import pack
+from agent.grpo.losses.averaging import StepSize
+from agent.grpo.losses.mismatch import Mismatch, measure
+from agent.grpo.packing import MicroBatch, pack
+from agent.grpo.reference import Reference
 from agent.grpo.samples import TrainingSample
+from agent.grpo.scoring import settle
+
+Guard = Callable[[float, float], str]  # (loss, gradient norm) -> why the update must not be made, or ""
 
 
 @dataclass(frozen=True, slots=True)
 class Update:
-    """What one step did; `is_finite` False means that the weights were left alone."""
+    """What a step did; `is_finite` False means that an update was refused and the weights were left alone from there.
+
+    `tensors` of a refused update: what went into its loss, by name, without a token of text.
+    """
 
     loss: float
     grad_norm: float
     num_tokens: int
     statistics: LossStatistics
     is_finite: bool = True
+    mismatch: Mismatch = field(default_factory=Mismatch)
+    reason: str = "without a finite gradient"
+    tensors: dict[str, Tensor] = field(default_factory=dict)
+
+
+def refuse_not_finite(loss: float, grad_norm: float) -> str:
+    """Refuse an update whose numbers are not finite."""
+    return "" if math.isfinite(loss) and math.isfinite(grad_norm) else "without a finite gradient"
 
 
 def update(
@@ -40,32 +57,103 @@ def update(
     temperature: float,
     max_tokens: int,
     grad_clip: float,
-    reference: PreTrainedModel | None = None,
+    reference: Reference | None = None,
+    num_updates: int = 1,
+    max_sequence_tokens: int = 0,
+    guard: Guard = refuse_not_finite,
 ) -> Update:
-    """Take one step; a step whose loss or gradient is not finite is skipped and says so."""
-    num_actions = sum(sample.num_actions for sample in samples)
-    total, num_tokens, statistics = 0.0, 0, LossStatistics()
-    optimizer.zero_grad(set_to_none=True)
-    for packed in pack(samples, max_tokens):
+    """Take one optimiser step for each of `num_updates` equal shares of `samples`, the first that is refused excluded.
+
+    The shares are dealt out in turn, so that each has rollouts of every group. `max_tokens` bounds a micro-batch;
+    `max_sequence_tokens` is the most that a sequence can sample (for a constant average).
+    """
+    plan = [pack(samples[number::num_updates], max_tokens) for number in range(num_updates)]
+    plan, mismatch = settle(plan, model, config, temperature, reference)
+    done: list[Update] = []
+    for batches in plan:
+        size = StepSize(
+            sum(batch.num_actions for batch in batches),
+            sum(batch.num_sequences for batch in batches),
+            max_sequence_tokens,
+        )
+        optimizer.zero_grad(set_to_none=True)
+        found = _backward(model, batches, config, size, temperature)
+        norm = float(nn.utils.clip_grad_norm_(model.parameters(), grad_clip))
+        reason = guard(found.loss, norm)
+        if not reason:
+            optimizer.step()
+        tensors = _tensors(batches, found.logprobs) if reason else {}
+        done.append(
+            Update(found.loss, norm, found.num_tokens, found.statistics, not reason, found.mismatch, reason, tensors)
+        )
+        if reason:
+            break
+    return _together(done, mismatch if mismatch.num_tokens else done[0].mismatch)
+
+
+@dataclass(slots=True)
+class _Found:
+    """Sums over the micro-batches of one update, and each one's logprobs."""
+
+    loss: float = 0.0
+    num_tokens: int = 0
+    statistics: LossStatistics = field(default_factory=LossStatistics)
+    mismatch: Mismatch = field(default_factory=Mismatch)
+    logprobs: list[Tensor] = field(default_factory=list)
+
+
+def _backward(
+    model: PreTrainedModel, batches: Sequence[MicroBatch], config: LossConfig, size: StepSize, temperature: float
+) -> _Found:
+    found = _Found()
+    for packed in batches:
         batch = packed.to(model.device)
         logprobs, entropy = action_logprobs(model, batch, temperature)
-        ref_logprobs = None
-        if reference is not None:
-            with torch.no_grad():
-                ref_logprobs, _ = action_logprobs(reference, batch, temperature)
-        loss, found = policy_loss(
+        loss, statistics = policy_loss(
             config,
             logprobs,
             batch.old_logprobs,
             batch.advantages,
-            num_actions,
+            size,
+            sequence_ids=batch.sequence_ids,
+            weights=batch.weights,
             entropy=entropy,
-            ref_logprobs=ref_logprobs,
+            ref_logprobs=batch.ref_logprobs,
         )
         torch.autograd.backward(loss)
-        total, num_tokens, statistics = total + float(loss.detach()), num_tokens + batch.num_tokens, statistics + found
-    norm = float(nn.utils.clip_grad_norm_(model.parameters(), grad_clip))
-    is_finite = math.isfinite(total) and math.isfinite(norm)
-    if is_finite:
-        optimizer.step()
-    return Update(total, norm, num_tokens, statistics, is_finite)
+        found.loss += float(loss.detach())
+        found.num_tokens += batch.num_tokens
+        found.statistics += statistics
+        found.logprobs.append(logprobs.detach().cpu())
+        found.mismatch += measure(found.logprobs[-1], packed.old_logprobs)
+    return found
+
+
+def _together(done: Sequence[Update], mismatch: Mismatch) -> Update:
+    """Return the step's updates as one: the mean loss, the largest gradient, and what the last one was refused for."""
+    last = done[-1]
+    return Update(
+        loss=sum(one.loss for one in done) / len(done),
+        grad_norm=max((one.grad_norm for one in done), key=lambda norm: math.inf if math.isnan(norm) else norm),
+        num_tokens=sum(one.num_tokens for one in done),
+        statistics=sum((one.statistics for one in done), LossStatistics()),
+        is_finite=last.is_finite,
+        mismatch=mismatch,
+        reason=last.reason,
+        tensors=last.tensors,
+    )
+
+
+def _tensors(batches: Sequence[MicroBatch], logprobs: Sequence[Tensor]) -> dict[str, Tensor]:
+    """Return what went into the loss, [N] over all micro-batches; sequences are numbered through."""
+    starts = [sum(batch.num_sequences for batch in batches[:number]) for number in range(len(batches))]
+    columns: dict[str, list[Tensor | None]] = {
+        "logprobs": [*logprobs],
+        "old_logprobs": [batch.old_logprobs for batch in batches],
+        "advantages": [batch.advantages for batch in batches],
+        "sequence_ids": [batch.sequence_ids + start for batch, start in zip(batches, starts, strict=True)],
+        "weights": [batch.weights for batch in batches],
+        "ref_logprobs": [batch.ref_logprobs for batch in batches],
+    }
+    whole = {name: [part for part in parts if part is not None] for name, parts in columns.items()}
+    return {name: torch.cat(parts) for name, parts in whole.items() if parts}

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+
+from agent.grpo.section import Section
 
 
-class SamplingConfig(BaseModel):
+class SamplingConfig(Section):
     """How the policy is sampled in training."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False)
 
     temperature: float = Field(default=1.0, gt=0)
     """Temperature of the sampler and of the trained logprobs."""

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from inbox_env.errors import UsageError
 
-SUPPORTED = ("llama", "qwen2", "qwen3")
+SUPPORTED = ("llama", "mistral", "qwen2", "qwen3", "smollm3")
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +26,7 @@ class LayerWeights:
     qkv: Tensor
     qkv_bias: Tensor | None
     qk_norm: Tensor | None
+    is_rotated: bool
     out: Tensor
     out_bias: Tensor | None
     mlp_norm: Tensor
@@ -46,6 +47,7 @@ def read_layer(layer: Any, head_dim: int) -> LayerWeights:
         qkv=_interleave_qk([read_linear(linear) for linear in qkv], head_dim),
         qkv_bias=None if qkv[0].bias is None else _interleave_qk([linear.bias for linear in qkv], head_dim),
         qk_norm=_qk_norm(attention, head_dim),
+        is_rotated=bool(getattr(attention, "use_rope", True)),
         out=read_linear(attention.o_proj),
         out_bias=_detached(attention.o_proj.bias),
         mlp_norm=layer.post_attention_layernorm.weight.detach(),
@@ -73,17 +75,36 @@ def interleave(weight: Tensor, head_dim: int) -> Tensor:
     return halves.transpose(1, 2).flatten(0, 2)
 
 
-def check_supported(model: Any) -> None:
+def is_supported(model: Any, max_context: int) -> bool:
+    """Return whether `Decoder` computes the model exactly up to `max_context` tokens."""
+    try:
+        check_supported(model, max_context)
+    except UsageError:
+        return False
+    return True
+
+
+def check_supported(model: Any, max_context: int) -> None:
     """Raise `UsageError` when the model's shape is not one that `Decoder` computes exactly."""
     config = model.config
     if config.model_type not in SUPPORTED:
         raise UsageError(2, f"cannot sample from a {config.model_type!r} model", next_step=f"use one of {SUPPORTED}")
-    if any(kind != "full_attention" for kind in getattr(config, "layer_types", None) or ()):
-        raise UsageError(3, "sliding-window layers are not supported", next_step="use a model with full attention")
+    check_window(config, max_context)
+    if getattr(model, "hf_quantizer", None) is not None:
+        raise UsageError(7, "quantised weights are not supported", where="sampling engine")
     if config.hidden_act != "silu":
         raise UsageError(4, f"activation {config.hidden_act!r} is not supported", next_step="use a silu model")
     if config.rope_parameters["rope_type"] in ("dynamic", "longrope"):
         raise UsageError(5, "rotary scaling that depends on the length is not supported", where="model config")
+
+
+def check_window(config: Any, max_context: int) -> None:
+    """Raise `UsageError` when some layer sees less than `max_context` tokens back."""
+    kinds = set(getattr(config, "layer_types", None) or ())
+    window = getattr(config, "sliding_window", None) if getattr(config, "use_sliding_window", True) else None
+    if kinds - {"full_attention", "sliding_attention"} or (window is not None and window < max_context):
+        what, next_step = "layers that see a part of the context only are not supported", "use one with full attention"
+        raise UsageError(3, what, where="model config", next_step=next_step)
 
 
 def read_linear(linear: Any) -> Tensor:

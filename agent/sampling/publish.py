@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from agent.lora import is_adapted
 from inbox_env.errors import ResourceError
 
 KEPT_VERSIONS = 2
@@ -37,7 +38,7 @@ class Publisher:
     @property
     def is_adapter(self) -> bool:
         """Whether only an adapter is trained and published."""
-        return bool(getattr(self._model, "peft_config", None))
+        return is_adapted(self._model)
 
     def publish(self) -> Published:
         """Write the current weights; raises ResourceError when the disk refuses."""
@@ -47,7 +48,7 @@ class Publisher:
         folder = self._folder / name
         partial = folder.with_name(name + ".partial")
         try:
-            self._model.save_pretrained(partial)
+            self._model.save_pretrained(partial, **({"save_embedding_layers": False} if self.is_adapter else {}))
             partial.rename(folder)
         except (OSError, SafetensorError) as error:
             shutil.rmtree(partial, ignore_errors=True)

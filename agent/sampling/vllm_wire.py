@@ -138,7 +138,11 @@ class VllmServer:
 
     async def load_adapter(self, name: str, path: Path) -> None:
         """Serve the adapter of a folder that the server sees, under a name that was never used before."""
-        await self._call("POST", "/v1/load_lora_adapter", json={"lora_name": name, "lora_path": str(path)})
+        try:
+            await self._call("POST", "/v1/load_lora_adapter", json={"lora_name": name, "lora_path": str(path)})
+        except Refused as error:  # the first try went through, though its answer did not
+            if error.status != 400 or "already been loaded" not in error.detail:
+                raise
 
     async def unload_adapter(self, name: str) -> None:
         """Serve the adapter no longer; one that is gone already is no error."""

@@ -6,8 +6,7 @@ import asyncio
 from contextlib import contextmanager
 from copy import deepcopy
 
-from peft import LoraConfig, get_peft_model
-
+from agent.lora import add_lora, is_adapted
 from agent.sampling.make_engine import PROBE_TEXT, _prompt_logprobs
 from agent.sampling.patience import Patience
 from agent.sampling.publish import Publisher
@@ -17,7 +16,7 @@ from agent.segment_attention import enable_segment_attention
 from tests.agent.tiny import CONTEXT, VOCABULARY, make_model
 from tests.agent.vllm_server import TinyVllm, serving
 
-QUICK = Patience(4.0, 1.0, num_attempts=4, first_pause_seconds=0.02, longest_pause_seconds=0.1)
+QUICK = Patience(30.0, 15.0, num_attempts=4, first_pause_seconds=0.02, longest_pause_seconds=0.1)
 
 
 def wide_model(seed=0, scale=3.0):
@@ -30,7 +29,7 @@ def wide_model(seed=0, scale=3.0):
 
 
 def lora(model):
-    return get_peft_model(model, LoraConfig(r=4, lora_alpha=8, target_modules="all-linear"))
+    return add_lora(model, rank=4, alpha=8, base="base")
 
 
 def expected(model, chat, **changes):
@@ -71,7 +70,7 @@ def remote(model, chat, tokenizer, folder, *, tinies=None, num_servers=1, is_sta
 def plain(model):
     """The model without its adapter, reading text as transformers does."""
     base = deepcopy(model)
-    base = base.unload() if hasattr(base, "peft_config") else base
+    base = base.unload() if is_adapted(base) else base
     base.set_attn_implementation("sdpa")
     return base
 

@@ -34,9 +34,9 @@ def test_a_configuration_survives_its_resolved_json(load):
 
 def test_overrides_win_over_the_file(load):
     config = load(
-        "[grpo]\nsteps = 7\n", "grpo.steps=9", "run.name=other", "loss.kind=ppo_clip", "data.synthetic.dev.seeds=[3]"
+        "[grpo]\nsteps = 7\n", "grpo.steps=9", "run.name=other", "loss.kind=dapo", "data.synthetic.dev.seeds=[3]"
     )
-    assert (config.grpo.steps, config.run.name, config.loss.kind) == (9, "other", "ppo_clip")
+    assert (config.grpo.steps, config.run.name, config.loss.kind) == (9, "other", "dapo")
     assert config.data.synthetic.dev.seeds == (3,)
 
 

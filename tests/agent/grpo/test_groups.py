@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from agent.grpo.groups import Group, play_groups
+from agent.grpo.groups import Group, play_groups, training_samples
 from agent.policies.local import LocalPolicy
 from agent.policies.scripted import answer, search
 from agent.rollout import rollout_many
@@ -50,7 +50,7 @@ async def test_members_of_a_group_are_sampled_with_seeds_of_their_own(arena, cha
 @pytest.mark.parametrize("scale", ["none", "std"])
 async def test_advantages_of_a_group_sum_to_zero_and_rank_as_the_rewards(arena, chat, scale):
     (group,) = await play(chat, arena, arena.questions[:1], *ENDINGS)
-    samples = group.samples(scale, 7)
+    samples = training_samples([group], 7, scale=scale)
     advantages = [sample.advantage for sample in samples]
     assert sum(advantages) == pytest.approx(0.0, abs=1e-12)
     assert sorted(range(3), key=advantages.__getitem__) == [2, 0, 1]
@@ -65,13 +65,13 @@ async def test_an_outage_is_neither_learnt_from_nor_counted(arena, chat):
     policy = LocalPolicy(engine, chat, prompt="laptop")
     (group,) = await play_groups(policy, arena, arena.questions[:1], 3, stop_reward, **OPTIONS)
     assert group.values == [0.0, None, 1.0]
-    assert [sample.advantage for sample in group.samples("none", 0)] == [-0.5, 0.5]
+    assert [sample.advantage for sample in training_samples([group], 0)] == [-0.5, 0.5]
 
 
 async def test_equal_rewards_teach_nothing(arena, chat):
     (group,) = await play(chat, arena, arena.questions[:1], answer(None))
     assert not group.has_spread
-    assert [sample.advantage for sample in group.samples("none", 0)] == [0.0] * 3
+    assert [sample.advantage for sample in training_samples([group], 0)] == [0.0] * 3
 
 
 async def test_rollouts_without_tokens_give_no_samples(arena, chat):
@@ -81,4 +81,4 @@ async def test_rollouts_without_tokens_give_no_samples(arena, chat):
     rollouts = await rollout_many(oracle(arena.gold), arena.envs([question] * 2))
     group = Group(question, tuple(rollouts), (Reward.of({"x": 0.0}), Reward.of({"x": 1.0})))
     assert group.has_spread
-    assert group.samples("none", 0) == []
+    assert training_samples([group], 0) == []
