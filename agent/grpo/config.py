@@ -198,6 +198,8 @@ class TrainConfig(Section):
             raise ValueError("grpo.micro_batch_tokens must hold an episode of sampling.max_context tokens")
         if self.sampling.max_new_tokens >= self.sampling.max_context:
             raise ValueError("sampling.max_context must be larger than sampling.max_new_tokens")
+        if self.grpo.max_staleness and self.sampling.engine != "vllm":
+            raise ValueError('grpo.max_staleness needs sampling.engine = "vllm": one model cannot sample and train')
         if self.grpo.overlong_tokens >= self.sampling.max_context:
             raise ValueError("grpo.overlong_tokens must be less than sampling.max_context")
         return self

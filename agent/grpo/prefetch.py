@@ -7,7 +7,7 @@ one version of the policy; samples say which. Knows nothing of how groups are pl
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -15,6 +15,7 @@ from agent.grpo.groups import Group
 
 Played = TypeVar("Played")
 Done = TypeVar("Done")
+Play = Callable[[], Coroutine[Any, Any, list[Group]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +24,37 @@ class Batch:
 
     groups: tuple[Group, ...]
     policy_version: int
+
+
+class Prefetch:
+    """Holds the batch that was played while the last step trained; with `max_staleness` 0 there is never one."""
+
+    def __init__(self, max_staleness: int) -> None:
+        self.num_dropped = 0  # groups, at the last `take`
+        self._max_staleness = max_staleness
+        self._ahead: Batch | None = None
+
+    @property
+    def is_ahead(self) -> bool:
+        """Whether the next step's groups are there already."""
+        return self._ahead is not None
+
+    def take(self, play: Play, policy_version: int) -> Batch:
+        """Return the groups of a step: those played ahead unless they became too old, else what `play` gives."""
+        batch, self._ahead, self.num_dropped = self._ahead, None, 0
+        if batch is not None and is_fresh(batch, policy_version, self._max_staleness):
+            return batch
+        if batch is not None:
+            self.num_dropped = len(batch.groups)
+        return Batch(tuple(asyncio.run(play())), policy_version)
+
+    def train(self, work: Callable[[], Done], play_next: Play | None, policy_version: int) -> Done:
+        """Return what `work` returns; with staleness allowed, the next step's groups are played meanwhile."""
+        if not self._max_staleness or play_next is None:
+            return work()
+        groups, done = overlap(play_next(), work)
+        self._ahead = Batch(tuple(groups), policy_version)
+        return done
 
 
 def is_fresh(batch: Batch, policy_version: int, max_staleness: int) -> bool:
@@ -51,8 +83,3 @@ def overlap(play: Coroutine[Any, Any, Played], work: Callable[[], Done]) -> tupl
             await asyncio.gather(playing, working, return_exceptions=True)
 
     return asyncio.run(both())
-
-
-def num_groups(batches: Sequence[Batch]) -> int:
-    """Return how many groups the batches hold."""
-    return sum(len(batch.groups) for batch in batches)

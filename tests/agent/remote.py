@@ -28,8 +28,11 @@ def wide_model(seed=0, scale=3.0):
     return model
 
 
-def lora(model):
-    return add_lora(model, rank=4, alpha=8, base="base")
+def lora(model, folder=None):
+    """The model with an adapter, kept in a folder as a trainer wants it."""
+    if folder:
+        model.save_pretrained(folder)
+    return add_lora(model, rank=4, alpha=8, base=str(folder or "base"))
 
 
 def expected(model, chat, **changes):

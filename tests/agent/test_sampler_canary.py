@@ -69,7 +69,7 @@ def test_of_the_engine_in_this_process(tmp_path, arena, talkative):
 @pytest.mark.slow
 @pytest.mark.parametrize("is_adapter", [True, False])
 def test_of_the_engine_over_http(tmp_path, arena, talkative, tokenizer, is_adapter):
-    model = lora(new_model()) if is_adapter else new_model()
+    model = lora(new_model(), tmp_path / "base") if is_adapter else new_model()
     tiny = TinyVllm(deepcopy(plain(model)), tokenizer)
     with serving(tiny) as url:
         trainer = train(tmp_path, arena, talkative, model, engine="vllm", servers=[url])
