@@ -27,10 +27,13 @@ _log = logging.getLogger(__name__)
 
 
 class LiveDoctor:
-    """Remembers the rows and trajectories of the last steps; `stop_on` names what ends the run."""
+    """Remembers the rows and trajectories of the last steps; `stop_on` names what ends the run.
 
-    def __init__(self, run: Path, chat: ChatFormat, stop_on: Sequence[FindingName]) -> None:
-        self._path, self._chat, self._stop_on = run / FILE, chat, frozenset(stop_on)
+    Without a `run` nothing is written: one of several processes does that.
+    """
+
+    def __init__(self, run: Path | None, chat: ChatFormat, stop_on: Sequence[FindingName]) -> None:
+        self._path, self._chat, self._stop_on = run and run / FILE, chat, frozenset(stop_on)
         self._rows: deque[Row] = deque(maxlen=3 * WINDOW)
         self._steps: dict[int, list[Trajectory]] = {}
         self._said: dict[FindingName, int] = {}
@@ -67,7 +70,7 @@ class LiveDoctor:
         return True
 
     def _write(self, findings: Sequence[Finding]) -> None:
-        if not findings:
+        if not findings or self._path is None:
             return
         with self._path.open("a", encoding="utf-8") as file:
             for finding in findings:
