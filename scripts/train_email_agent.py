@@ -332,3 +332,11 @@ def _version(package: str) -> str:
         return version(package)
     except PackageNotFoundError:
         return "not installed"
+
+
+if __name__ == "__main__":  # torchrun --nproc-per-node N -m scripts.train_email_agent --config FILE
+    import sys
+
+    from scripts.cli import main
+
+    raise SystemExit(main(["train", *sys.argv[1:]]))
