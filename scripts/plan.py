@@ -62,7 +62,7 @@ class Plan:
     dollars: float
 
 
-# 100 questions, 800 invented mails, the default limits, tools and prompt, the demonstrator's calls; tokenizer of Qwen2.5
+# The demonstrator on 100 questions about 800 invented mails: default limits, tools and prompt, Qwen2.5's tokenizer
 MEASURED = Episode(prompt=968, observations=834, actions=122, turns=4.86)
 TALKATIVE = 4  # a chat model writes some sentences around each call
 SHAPES = (
@@ -153,21 +153,21 @@ def _counts(episode: Episode) -> str:
 _HOW = (
     "Any number of trainer cards, each with one process and the whole model, and any number of vLLM servers: set "
     '`sampling.engine = "vllm"`, `sampling.servers`, and a `sampling.weights_folder` that all of them see. '
-    "`python -m scripts.serve --config FILE` prints how to start a server for a configuration. With several trainers: "
-    "`torchrun --nproc-per-node N -m scripts.train_email_agent --config FILE`. `skypilot.yaml` and `slurm.sh` here start "
-    "two trainers with one server."
+    "`python -m scripts.serve --config FILE` prints how to start a server for a configuration. With several "
+    "trainers: `torchrun --nproc-per-node N -m scripts.train_email_agent --config FILE`. `skypilot.yaml` and "
+    "`slurm.sh` here start two trainers with one server."
 )
 _CARDS = (
-    "The cheapest division of at most 8 cards, and the price of 1,000 steps of {rollouts} rollouts (groups of {group}), "
-    "LoRA on all layers; tokens are those sampled for one rollout, times those of one step:"
+    "The cheapest division of at most 8 cards, and the price of 1,000 steps of {rollouts} rollouts (groups of "
+    "{group}), LoRA on all layers; tokens are those sampled for one rollout, times those of one step:"
 )
 _BASIS = (
-    "Measured: the tokens of an episode, {measured} (`python -m scripts.plan --tokenizer FOLDER`: the demonstrator on 100 "
-    "questions about 800 invented mails, in Qwen2.5's tokenizer and template). Estimated, and not measured: everything "
-    "else. That a chat model writes TALKATIVE times as much as the demonstrator; a card, {card.name}, that reaches "
-    "{card.flops_share:.0%} of {card.flops:.3g} operations and {card.bytes_share:.0%} of {card.bytes_per_second:.3g} "
-    "bytes a second; ${card.dollars_per_hour:.2f} an hour and card. Loading weights, evaluation and stragglers are left "
-    "out: expect more."
+    "Measured: the tokens of an episode, {measured} (`python -m scripts.plan --tokenizer FOLDER`: the "
+    "demonstrator on 100 questions about 800 invented mails, in Qwen2.5's tokenizer and template). Estimated, and"
+    " not measured: everything else. That a chat model writes TALKATIVE times as much as the demonstrator; a "
+    "card, {card.name}, that reaches {card.flops_share:.0%} of {card.flops:.3g} operations and "
+    "{card.bytes_share:.0%} of {card.bytes_per_second:.3g} bytes a second; ${card.dollars_per_hour:.2f} an hour "
+    "and card. Loading weights, evaluation and stragglers are left out: expect more."
 )
 
 

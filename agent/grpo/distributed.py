@@ -29,12 +29,18 @@ PATIENCE = timedelta(hours=2)  # the first process evaluates while the others wa
 class Peers:
     """This process among those that train together; alone, everything here gives back what it got.
 
-    Messages and gradients go through groups of their own, so that a step may be played while another is trained.
+    Calls of one object must come in the same order in every process. What runs in another thread meanwhile, as the
+    playing of a step does while the one before it is trained, talks through `beside`.
     """
 
-    def __init__(self, rank: int = 0, size: int = 1, messages: Any = None) -> None:
+    def __init__(self, rank: int = 0, size: int = 1, messages: Any = None, beside: Peers | None = None) -> None:
         self.rank, self.size = rank, size
-        self._messages = messages
+        self._messages, self._beside = messages, beside
+
+    @property
+    def beside(self) -> Peers:
+        """The same processes, with messages of their own."""
+        return self._beside or self
 
     @property
     def is_first(self) -> bool:
@@ -106,8 +112,9 @@ def joined_by_torchrun(device: str = "cpu", environment: Iterable[tuple[str, str
         torch.cuda.set_device(int(settings.get("LOCAL_RANK", "0")))
     distributed.init_process_group("cpu:gloo,cuda:nccl" if is_cuda else "gloo", timeout=PATIENCE)
     try:
-        messages = distributed.new_group(backend="gloo", timeout=PATIENCE)
-        yield Peers(distributed.get_rank(), distributed.get_world_size(), messages)
+        rank, size = distributed.get_rank(), distributed.get_world_size()
+        groups = [distributed.new_group(backend="gloo", timeout=PATIENCE) for _ in range(2)]
+        yield Peers(rank, size, groups[0], beside=Peers(rank, size, groups[1]))
     finally:
         distributed.destroy_process_group()
 

@@ -218,7 +218,7 @@ class GrpoTrainer:
 
     async def _play(self, step: int) -> list[Group]:
         policy = self.policy("trainee", seed=self.config.run.seed * 1_000_003 + step)
-        return await play_step(policy, self._train, self._order, self._reward_fn, self.config, self._peers)
+        return await play_step(policy, self._train, self._order, self._reward_fn, self.config, self._peers.beside)
 
     def _learn(self, batch: Batch) -> Update:
         config = self.config
