@@ -99,12 +99,14 @@ def check_supported(model: Any, max_context: int) -> None:
 
 
 def check_window(config: Any, max_context: int) -> None:
-    """Raise `UsageError` when some layer sees less than `max_context` tokens back."""
+    """Raise `UsageError` when some layer sees less than `max_context` tokens back, or caps its scores or logits."""
     kinds = set(getattr(config, "layer_types", None) or ())
     window = getattr(config, "sliding_window", None) if getattr(config, "use_sliding_window", True) else None
     if kinds - {"full_attention", "sliding_attention"} or (window is not None and window < max_context):
         what, next_step = "layers that see a part of the context only are not supported", "use one with full attention"
         raise UsageError(3, what, where="model config", next_step=next_step)
+    if any(getattr(config, f"{name}_logit_softcapping", None) for name in ("attn", "final")):
+        raise UsageError(8, "capped logits are not supported", where="model config", next_step="use another model")
 
 
 def read_linear(linear: Any) -> Tensor:

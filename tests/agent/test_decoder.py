@@ -1,23 +1,31 @@
 """The decoder computes what the Hugging Face model computes, however the tokens arrive."""
 
+import peft
 import pytest
 import torch
 from transformers import (
     LlamaConfig,
     LlamaForCausalLM,
+    MistralConfig,
+    MistralForCausalLM,
     Qwen2Config,
     Qwen2ForCausalLM,
     Qwen3Config,
     Qwen3ForCausalLM,
+    SmolLM3Config,
+    SmolLM3ForCausalLM,
 )
 
-from agent.sampling.decoder import Append, Decoder
+from agent.sampling.cached_model import Append
+from agent.sampling.decoder import Decoder
 from inbox_env.errors import ResourceError, UsageError
 
 KINDS = {
     "llama": (LlamaConfig, LlamaForCausalLM),
     "qwen2": (Qwen2Config, Qwen2ForCausalLM),
     "qwen3": (Qwen3Config, Qwen3ForCausalLM),
+    "mistral": (MistralConfig, MistralForCausalLM),
+    "smollm3": (SmolLM3Config, SmolLM3ForCausalLM),
 }
 VOCABULARY = 61
 
@@ -25,7 +33,9 @@ VOCABULARY = 61
 def tiny_model(kind="qwen3", *, kv_heads=2, tied=True, seed=0, **options):
     """A random model whose every weight, bias and norm differs from its usual start."""
     config_class, model_class = KINDS[kind]
-    head = {} if kind == "qwen2" else {"head_dim": 10}
+    head = {} if kind in ("qwen2", "smollm3") else {"head_dim": 10}
+    if kind == "smollm3":  # a layer without rotation
+        head |= {"no_rope_layers": [1, 0, 1], "pad_token_id": None, "bos_token_id": None, "eos_token_id": None}
     config = config_class(
         vocab_size=VOCABULARY,
         hidden_size=32,
@@ -119,6 +129,14 @@ def test_biases_of_every_projection_count():
     assert_close(appended(decoder, decoder.new_cache(1, 64), (0, ids)), full_logits(model, ids))
 
 
+@pytest.mark.parametrize("window", [None, 64])
+def test_a_window_that_holds_the_context_changes_nothing(window):
+    model = tiny_model("mistral", sliding_window=window)
+    decoder = Decoder(model, 64)
+    ids = random_ids(60)
+    assert_close(appended(decoder, decoder.new_cache(1, 64), (0, ids)), full_logits(model, ids))
+
+
 def test_scaled_rotary_embeddings_are_the_models_own():
     scaling = {
         "rope_type": "llama3",
@@ -157,7 +175,7 @@ def test_refresh_reads_changed_weights():
 
 
 def test_lora_deltas_are_read():
-    peft = pytest.importorskip("peft", reason="peft is not installed (extra gpu)")
+    torch.manual_seed(0)
     wrapped = peft.get_peft_model(
         tiny_model(), peft.LoraConfig(r=2, target_modules="all-linear", init_lora_weights=False)
     ).eval()
@@ -174,6 +192,7 @@ def test_lora_deltas_are_read():
     "options",
     [
         {"kind": "qwen2", "use_sliding_window": True, "sliding_window": 8, "max_window_layers": 1},
+        {"kind": "mistral", "sliding_window": 63},
         {"kind": "llama", "hidden_act": "gelu"},
         {"kind": "llama", "rope_parameters": {"rope_type": "dynamic", "rope_theta": 1e4, "factor": 2.0}},
     ],
