@@ -180,9 +180,11 @@ def test_damaged_weights_are_refused(tmp_path, damage):
     else:
         tensors = load_file(path)
         first = next(iter(tensors))
-        tensors = {n: t for n, t in tensors.items() if n != first} if damage == "fewer" else {
-            name: tensor[:1].clone() for name, tensor in tensors.items()
-        }
+        tensors = (
+            {n: t for n, t in tensors.items() if n != first}
+            if damage == "fewer"
+            else {name: tensor[:1].clone() for name, tensor in tensors.items()}
+        )
         save_file(tensors, path)
     with pytest.raises(CorruptError, match="cannot load the adapter"):
         apply_adapter(make_model(), folder, base="b")

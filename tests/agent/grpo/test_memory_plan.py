@@ -18,7 +18,7 @@ from tests.agent.tiny import make_config, make_model, write_model_folder
 
 ROOT = Path(__file__).resolve().parents[3]
 FACTOR = 1.5  # the promise: the truth lies within this factor of the estimate
-SEVEN_B = ModelShape(7_615_616_512, 6_525_288_448, 28 * 87_552, 28, 3584, 18944, 28, 4, 128, 152_064)
+SEVEN_B = ModelShape(7_615_616_512, 6_525_288_448, 28 * 90_112, 28, 3584, 18944, 28, 4, 128, 152_064)
 
 
 def plan(**sections):
@@ -28,10 +28,10 @@ def plan(**sections):
 
 
 def test_a_seven_billion_model_has_the_sizes_that_arithmetic_gives():
-    lora = plan(model={"dtype": "bfloat16", "lora_rank": 16})
+    lora = plan(model={"dtype": "bfloat16", "lora_rank": 16, "gradient_checkpointing": True})
     assert lora.weights == pytest.approx(14.2 + 0.15, rel=0.02)
     assert lora.kv_cache == pytest.approx(2 * 28 * 4 * 128 * 64 * 4096 * 2 / 2**30)
-    assert lora.optimizer == pytest.approx(8 * 16 * 28 * 87_552 / 2**30)
+    assert lora.optimizer == pytest.approx(8 * 16 * 28 * 90_112 / 2**30)
     whole = plan(model={"dtype": "bfloat16"})
     assert whole.gradients + whole.optimizer == pytest.approx(14 * 7_615_616_512 / 2**30)
     assert whole.total_gb > 80 > lora.total_gb

@@ -37,12 +37,12 @@ def test_float32_weights_have_torchs_own_optimiser():
 def test_steps_too_small_for_bfloat16_add_up():
     nets = make_net(), make_net()
     copying, plain = make_optimizer(nets[0], CONFIG), torch.optim.AdamW(nets[1].parameters(), lr=1e-5, weight_decay=0.0)
-    for seed in range(300):
+    for seed in range(200):
         step(nets[0], copying, seed % 3)
         step(nets[1], plain, seed % 3)
     start = make_net()
     moved = [float((net[0].weight - start[0].weight).abs().mean()) for net in nets]
-    assert moved[0] == pytest.approx(3e-3, rel=0.4)
+    assert 7e-4 < moved[0] < 2.1e-3
     assert moved[1] < moved[0] / 2
 
 
