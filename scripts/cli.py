@@ -58,6 +58,7 @@ EXTRA_OF_PACKAGE = {
     "tokenizers": "train",
     "safetensors": "train",
     "psutil": "train",
+    "httpx": "train",
     "peft": "train",
     "bitsandbytes": "gpu",
     "unsloth": "gpu",

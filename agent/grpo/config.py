@@ -20,6 +20,7 @@ from agent.grpo.loss import LossConfig
 from agent.grpo.section import Section
 from agent.grpo.step_config import GrpoConfig
 from agent.model_config import ModelConfig
+from agent.sampling.config import SamplingConfig
 from inbox_env.env import EnvLimits
 from inbox_env.errors import UsageError
 from inbox_env.rendering import ResultStyle
@@ -132,19 +133,6 @@ class EnvConfig(Section):
         return EnvLimits(max_turns=self.max_turns, max_invalid_calls=self.max_invalid_calls, style=style)
 
 
-class SamplingConfig(Section):
-    """How the policy is sampled in training."""
-
-    temperature: float = Field(default=1.0, gt=0)
-    """Temperature of the sampler and of the trained logprobs."""
-    max_new_tokens: int = Field(default=64, ge=1)
-    """Tokens of one turn."""
-    max_context: int = Field(default=1024, ge=1)
-    """Tokens of one episode, prompt and observations included."""
-    max_rows: int = Field(default=192, ge=1)
-    """Episodes that are sampled at once."""
-
-
 class EvalConfig(Section):
     """Evaluation on held-out inboxes."""
 
@@ -218,6 +206,8 @@ class TrainConfig(Section):
             raise ValueError("grpo.micro_batch_tokens must hold an episode of sampling.max_context tokens")
         if self.sampling.max_new_tokens >= self.sampling.max_context:
             raise ValueError("sampling.max_context must be larger than sampling.max_new_tokens")
+        if self.grpo.max_staleness and self.sampling.engine != "vllm":
+            raise ValueError('grpo.max_staleness needs sampling.engine = "vllm": one model cannot sample and train')
         if self.grpo.overlong_tokens >= self.sampling.max_context:
             raise ValueError("grpo.overlong_tokens must be less than sampling.max_context")
         return self

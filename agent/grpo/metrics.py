@@ -24,6 +24,8 @@ METRICS: Mapping[str, str] = MappingProxyType(
         "unscorable_fraction": "share of rollouts without a reward, which are masked",
         "bad_reward_fraction": "share of rollouts whose reward was no number or out of range, which are masked",
         "zero_spread_fraction": "share of sampled groups whose rewards were all equal and that taught nothing",
+        "staleness": "updates between the weights that sampled and those that were trained (with grpo.max_staleness)",
+        "stale_groups": "groups that were dropped because they were older than grpo.max_staleness allows",
         "loss": "value of the policy loss, nats times advantage per sampled token",
         "entropy": "mean entropy of the policy at the sampled tokens, nats",
         "kl": "k3 estimate of how far the trained policy is from the one before the step, nats per token",

@@ -27,8 +27,10 @@ from agent.grpo.divergence import dump_batch, is_finite, mark_best_finite
 from agent.grpo.grading import Overlong, declared_range
 from agent.grpo.groups import Group, play_groups, training_samples
 from agent.grpo.guards import BadRewards, SpikeGuard, Thresholds
+from agent.grpo.live_doctor import LiveDoctor
 from agent.grpo.metrics import MetricsWriter
 from agent.grpo.optimizer import make_optimizer
+from agent.grpo.prefetch import Batch, Prefetch
 from agent.grpo.question_order import QuestionOrder
 from agent.grpo.reference import make_reference
 from agent.grpo.samples import TrainingSample
@@ -39,7 +41,7 @@ from agent.lora import is_adapted
 from agent.out_of_memory import halve_on_out_of_memory, named_device_errors
 from agent.policies.local import LocalPolicy
 from agent.rollout import Rollout, rollout_many
-from agent.sampling.torch_engine import TorchEngine
+from agent.sampling.make_engine import make_engine
 from agent.segment_attention import enable_segment_attention
 from inbox_env.errors import DivergedError
 from inbox_env.questions import Question
@@ -63,13 +65,7 @@ class GrpoTrainer:
         self._chat, self._train, self._dev = chat, train, dev
         enable_segment_attention(model)
         self._reference = make_reference(model) if config.loss.needs_reference else None
-        self.engine = TorchEngine(
-            model,
-            stop_token_ids=set(chat.stop_token_ids),
-            max_rows=config.sampling.max_rows,
-            max_context=config.sampling.max_context,
-            temperature=config.sampling.temperature,
-        )
+        self.engine = make_engine(config, model, chat, run)
         self._optimizer = make_optimizer(model, config.grpo)
         self._base = base_sha256(model) if is_adapted(model) else None
         is_middling = config.grpo.curriculum == "middling"
@@ -77,6 +73,8 @@ class GrpoTrainer:
         self._reward_fn = make_ladder(config.reward)
         self._num_skipped, self._micro_batch_tokens = 0, config.grpo.micro_batch_tokens
         self._before_step: tuple[int, str] | None = None
+        self._prefetch, self._order_before = Prefetch(config.grpo.max_staleness), self._order.state()
+        self._doctor = LiveDoctor(run, chat, config.grpo.stop_on)
         self._spike_guard, self._thresholds = SpikeGuard(config.guards), Thresholds(config.guards)
         self._bad_rewards = BadRewards(config.guards)
 
@@ -185,54 +183,57 @@ class GrpoTrainer:
         started = time.monotonic()
         self._before_step = self.step, json.dumps(self._state())
         self.step += 1
-        groups = self._play()
+        batch = self._prefetch.take(partial(self._play, self.step), self.step - 1)
+        groups = list(batch.groups)
         played = time.monotonic()
         self._check_rewards(groups)
-        learnt = self._learn(groups)
+        self._order_before = self._order.state()
+        play_next = None if self.step >= self.config.grpo.steps else partial(self._play, self.step + 1)
+        learnt = self._prefetch.train(partial(self._learn, batch), play_next, self.step - 1)
+        self.engine.refresh()
         trained = time.monotonic()
         self._note(groups, learnt)
         row: dict[str, float] = {"step": self.step, **rollout_metrics(groups, self.config.reward.mode)}
         row |= {**update_metrics(learnt), "learning_rate": self._optimizer.param_groups[0]["lr"]}
+        if self.config.grpo.max_staleness:
+            row |= {"staleness": self.step - 1 - batch.policy_version, "stale_groups": self._prefetch.num_dropped}
         row |= {"sample_seconds": played - started, "train_seconds": trained - played}
         if self.config.eval.every and self.step % self.config.eval.every == 0:
             row["eval_accuracy"] = self._dev_accuracy()
         row["seconds"] = time.monotonic() - started
         self.seconds += row["seconds"]
+        self._doctor.look(groups, row)
         return row
 
-    def _play(self) -> list[Group]:
-        """Return this step's groups; groups without spread are replaced, a bounded number of times."""
+    async def _play(self, step: int) -> list[Group]:
+        """Return the groups of a step; groups without spread are replaced, a bounded number of times."""
         config = self.config.grpo
-        policy = self.policy("trainee", seed=self.config.run.seed * 1_000_003 + self.step)
+        policy = self.policy("trainee", seed=self.config.run.seed * 1_000_003 + step)
         groups: list[Group] = []
         for _ in range(config.max_refills + 1):
             num_missing = config.questions_per_step - sum(group.has_spread for group in groups)
             if num_missing <= 0:
                 break
-            groups += asyncio.run(
-                play_groups(
-                    policy,
-                    self._train,
-                    self._order.take(num_missing),
-                    config.group_size,
-                    self._reward_fn,
-                    concurrency=self.config.sampling.max_rows,
-                    deadline_seconds=self.config.env.episode_seconds,
-                    reward_range=declared_range(self.config.reward),
-                    overlong=Overlong(
-                        self.config.sampling.max_context, config.overlong_tokens, config.overlong_penalty
-                    ),
-                )
+            groups += await play_groups(
+                policy,
+                self._train,
+                self._order.take(num_missing),
+                config.group_size,
+                self._reward_fn,
+                concurrency=self.config.sampling.max_rows,
+                deadline_seconds=self.config.env.episode_seconds,
+                reward_range=declared_range(self.config.reward),
+                overlong=Overlong(self.config.sampling.max_context, config.overlong_tokens, config.overlong_penalty),
             )
         return groups
 
-    def _learn(self, groups: list[Group]) -> Update:
+    def _learn(self, batch: Batch) -> Update:
         config = self.config
         for parameters in self._optimizer.param_groups:
             parameters["lr"] = config.grpo.learning_rate_at(self.step)
         samples = training_samples(
-            [group for group in groups if group.has_spread],
-            self.step - 1,
+            [group for group in batch.groups if group.has_spread],
+            batch.policy_version,
             scale=config.grpo.advantage_scale,
             baseline=config.grpo.baseline,
             is_cut_masked=config.grpo.truncated == "mask",
@@ -240,7 +241,6 @@ class GrpoTrainer:
         self._before_step = None
         learnt = self._update(samples)
         self._check(learnt)
-        self.engine.refresh()
         return learnt
 
     def _update(self, samples: list[TrainingSample]) -> Update:
@@ -293,6 +293,7 @@ class GrpoTrainer:
             )
 
     def _check_thresholds(self, row: dict[str, float]) -> None:
+        self._doctor.check()
         for finding in self._thresholds.check(row):
             if finding.is_stop:
                 raise DivergedError(13, str(finding), where=f"step {self.step}", next_step=finding.advice)
@@ -331,11 +332,14 @@ class GrpoTrainer:
         return self.step >= self.config.grpo.steps or (limit is not None and self.seconds >= limit)
 
     def _state(self) -> dict[str, Any]:
+        order = self._order.state()
+        if self._prefetch.is_ahead:  # what was played ahead is not saved: its questions come again
+            order |= {name: self._order_before[name] for name in ("epoch", "position")}
         return {
             "seconds": self.seconds,
             "generated_tokens": self.generated_tokens,
             "trained_tokens": self.trained_tokens,
-            "order": self._order.state(),
+            "order": order,
             "spike_guard": self._spike_guard.state(),
             "bad_rewards": self._bad_rewards.state(),
             "thresholds": self._thresholds.state(),

@@ -1,0 +1,80 @@
+"""The doctor beside a run: looks at every step, writes what it finds to `doctor.jsonl`, stops the run when asked.
+
+Knows nothing of how a step is played or trained.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Sequence
+from pathlib import Path
+
+from agent.chat_format import ChatFormat
+from agent.grpo.doctor import WINDOW, Row, examine_metrics, examine_steps
+from agent.grpo.doctor_tokens import examine_tokens
+from agent.grpo.findings import Finding, FindingName
+from agent.grpo.groups import Group
+from agent.rollout import Rollout
+from inbox_env.errors import DivergedError
+from inbox_env.trajectory import Trajectory
+
+FILE = "doctor.jsonl"
+MAX_EXAMINED = 16  # rollouts of a step whose tokens are held against their text: enough, and quick
+_SILENT_STEPS = 10  # before the same is said again
+
+_log = logging.getLogger(__name__)
+
+
+class LiveDoctor:
+    """Remembers the rows and trajectories of the last steps; `stop_on` names what ends the run."""
+
+    def __init__(self, run: Path, chat: ChatFormat, stop_on: Sequence[FindingName]) -> None:
+        self._path, self._chat, self._stop_on = run / FILE, chat, frozenset(stop_on)
+        self._rows: deque[Row] = deque(maxlen=3 * WINDOW)
+        self._steps: dict[int, list[Trajectory]] = {}
+        self._said: dict[FindingName, int] = {}
+        self._last: list[Finding] = []
+
+    def look(self, groups: Sequence[Group], row: Row) -> list[Finding]:
+        """Return what this step brought up and was not said lately."""
+        step = int(row["step"])
+        rollouts = [rollout for group in groups for rollout in group.rollouts]
+        self._rows.append(row)
+        self._steps[step] = [rollout.trajectory for rollout in rollouts]
+        self._steps = {number: self._steps[number] for number in sorted(self._steps)[-WINDOW:]}
+        findings = examine_tokens(_some(rollouts), self._chat, step)
+        findings += examine_metrics(list(self._rows)) + examine_steps(self._steps)
+        fresh = [finding for finding in findings if self._is_news(finding, step)]
+        self._write(fresh)
+        self._last = fresh
+        return fresh
+
+    def check(self) -> None:
+        """Raise DivergedError when the last step brought up something that ends the run."""
+        for finding in self._last:
+            if finding.name in self._stop_on:
+                where = f"{finding.name}, step {finding.step}"
+                raise DivergedError(80, finding.evidence, where=where, next_step=finding.what_to_do)
+
+    def _is_news(self, finding: Finding, step: int) -> bool:
+        """A jump is news in its own step only, what lasts is said again now and then."""
+        if finding.name == "reward_jump" and finding.step != step:
+            return False
+        if step - self._said.get(finding.name, -_SILENT_STEPS) < _SILENT_STEPS:
+            return False
+        self._said[finding.name] = step
+        return True
+
+    def _write(self, findings: Sequence[Finding]) -> None:
+        if not findings:
+            return
+        with self._path.open("a", encoding="utf-8") as file:
+            for finding in findings:
+                file.write(finding.model_dump_json() + "\n")
+                _log.warning("%s: %s; %s", finding.name, finding.evidence, finding.what_to_do)
+
+
+def _some(rollouts: Sequence[Rollout]) -> list[Rollout]:
+    """Return the first rollouts, so that a line number of the evidence is the file's."""
+    return list(rollouts[:MAX_EXAMINED])
