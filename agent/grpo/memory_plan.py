@@ -90,10 +90,10 @@ def check_memory(plan: MemoryPlan, max_memory_gb: float | None) -> None:
 
 
 def _sampler_weights(config: TrainConfig, shape: ModelShape) -> int:
-    """Values copied: queries, keys, values, gate and up of every layer; with LoRA (merged) all that is adapted."""
+    """Values copied: queries, keys, values, gate and up of every layer; with LoRA in float32 all that is adapted."""
     if config.model.load_in_4bit:
         return 0  # sampled by transformers' own forward pass
-    if config.model.lora_rank:
+    if config.model.lora_rank and config.model.dtype == "float32":
         return shape.num_linear_params
     qkv = (shape.num_heads + 2 * shape.num_kv_heads) * shape.head_dim
     return shape.num_layers * shape.hidden * (qkv + 2 * shape.intermediate)

@@ -18,6 +18,7 @@ from transformers import (
 
 from agent.sampling.cached_model import Append
 from agent.sampling.decoder import Decoder
+from agent.sampling.decoder_weights import read_layer
 from inbox_env.errors import ResourceError, UsageError
 
 KINDS = {
@@ -186,6 +187,44 @@ def test_lora_deltas_are_read():
     with wrapped.disable_adapter():
         decoder.refresh()
         assert_close(appended(decoder, decoder.new_cache(1, 64), (0, ids)), full_logits(tiny_model(), ids))
+
+
+def adapted(dtype, size):
+    torch.manual_seed(0)
+    lora = peft.LoraConfig(r=2, lora_alpha=4, target_modules="all-linear", init_lora_weights=False)
+    wrapped = peft.get_peft_model(tiny_model("qwen2").to(dtype), lora).eval()
+    with torch.no_grad():
+        for name, weight in wrapped.named_parameters():
+            if "lora_B" in name:
+                weight.mul_(size)
+    return wrapped
+
+
+@pytest.mark.parametrize("size", [1.0, 1e-4])
+def test_an_adapter_beside_16_bit_weights_is_not_rounded_away(size):
+    wrapped = adapted(torch.bfloat16, size)
+    layer = wrapped.get_base_model().model.layers[1]
+    read = read_layer(layer, 8)
+    states = torch.randn(7, 32).to(torch.bfloat16)
+    inner = torch.randn(7, 44).to(torch.bfloat16)
+    attention, mlp = layer.self_attn, layer.mlp
+    with torch.inference_mode():
+        queries, keys, values = (linear(states) for linear in (attention.q_proj, attention.k_proj, attention.v_proj))
+        halves = [heads.view(7, -1, 2, 4).transpose(2, 3).flatten(1) for heads in (queries, keys)]
+        assert torch.equal(read.qkv(states), torch.cat([*halves, values], -1))
+        assert torch.equal(read.gate_up(states), torch.cat([mlp.gate_proj(states), mlp.up_proj(states)], -1))
+        assert torch.equal(read.out(states), attention.o_proj(states))
+        assert torch.equal(read.down(inner), mlp.down_proj(inner))
+    assert torch.equal(read.out.weight, attention.o_proj.base_layer.weight)
+
+
+def test_a_bfloat16_model_with_an_adapter_stays_near_the_model():
+    wrapped = adapted(torch.bfloat16, 1.0)
+    decoder = Decoder(wrapped.get_base_model(), 64)
+    ids = random_ids(12)
+    expected = full_logits(adapted(torch.float32, 1.0), ids)
+    allowed = 2 * (full_logits(wrapped, ids) - expected).abs().max()
+    assert (appended(decoder, decoder.new_cache(1, 64), (0, ids)) - expected).abs().max() < allowed
 
 
 @pytest.mark.parametrize(
