@@ -61,7 +61,7 @@ class MemoryPlan:
 
 
 def plan_memory(config: TrainConfig, shape: ModelShape) -> MemoryPlan:
-    """Return the estimate for one process that trains and samples."""
+    """Return the estimate for one process that trains and, unless servers do, samples."""
     model, is_lora = config.model, config.model.lora_rank > 0
     width = 4 if model.dtype == "float32" else 2
     num_trained = model.lora_rank * shape.lora_width if is_lora else shape.num_params
@@ -70,14 +70,15 @@ def plan_memory(config: TrainConfig, shape: ModelShape) -> MemoryPlan:
         weights = (shape.num_params - shape.num_linear_params) * width + shape.num_linear_params * _FOUR_BIT_BYTES
     reference = weights if config.loss.needs_reference and not is_lora else 0
     moments = 2 if is_lora or width == 4 else 3  # and the float32 copies of 16-bit weights
+    samples_here = config.sampling.engine == "torch"
     return MemoryPlan(
         weights=(weights + reference + 4 * is_lora * num_trained) / GIB,
-        sampler_weights=_sampler_weights(config, shape) * width / GIB,
+        sampler_weights=samples_here * _sampler_weights(config, shape) * width / GIB,
         gradients=num_trained * (4 if is_lora else width) / GIB,
         optimizer=num_trained * 4 * moments / GIB,
         activations=_activations(config, shape, width) / GIB,
-        kv_cache=_kv_cache(config, shape) * width / GIB,
-        sampler_activations=_sampler_activations(config, shape, width) / GIB,
+        kv_cache=samples_here * _kv_cache(config, shape) * width / GIB,
+        sampler_activations=samples_here * _sampler_activations(config, shape, width) / GIB,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import shutil
 import socket
@@ -19,6 +20,8 @@ from agent.lora import ADAPTER_CONFIG, adapter_state, is_adapted, plain_model
 from agent.model_config import ModelConfig
 from agent.model_folder import load_model, save_model
 from agent.model_loading import find_model, load_trainee
+from agent.policies import load_policy
+from agent.rollout import rollout_many
 from agent.sampling.torch_engine import TorchEngine
 from inbox_env.errors import CorruptError, ExitCode, MailsleuthError, UpstreamError, UsageError
 from tests.agent.tiny import make_model, write_model_folder
@@ -85,6 +88,14 @@ def test_an_adapter_folder_is_loaded_on_its_base(adapter):
     assert loaded.card.prompt == "laptop"
     assert loaded.card.base_sha256
     assert {path.suffix for path in (run / "model").iterdir()} <= {".json", ".safetensors", ".jinja"}
+
+
+def test_a_run_with_an_adapter_plays_as_a_policy(adapter, arena):
+    run, _ = adapter
+    policy = load_policy(f"local:{run}")
+    (played,) = asyncio.run(rollout_many(policy, arena.envs(arena.questions[:1])))
+    assert played.trajectory.turns
+    assert is_adapted(load_model(run).model)
 
 
 def test_run_and_base_can_be_moved_together(adapter, base, tmp_path, monkeypatch):

@@ -74,6 +74,12 @@ def test_the_estimate_is_printed_and_a_limit_below_it_refuses(train, tmp_path):
     assert train(*SHORT, "--max-memory", "32", "--resume")[0] == 0
 
 
+def test_a_run_that_may_not_fit_says_so_before_it_starts(train, monkeypatch):
+    monkeypatch.setattr("agent.devices.free_memory_gb", lambda device: 0.2)
+    assert train(*SHORT)[0] == 0
+    assert "only 0.2 GiB are free" in train.out
+
+
 @pytest.mark.parametrize(
     ("key", "value"), [("grpo.learning_rate", "0.5"), ("run.seed", "8"), ("model.lora_rank", "2"), ("loss.kl", "0.1")]
 )
