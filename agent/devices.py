@@ -41,6 +41,15 @@ def resolve_device(name: str) -> str:
     return name
 
 
+def free_memory_gb(device: str) -> float:
+    """Return the GiB that are free on a device now, or in the machine for the CPU."""
+    if torch.device(device).type == "cuda":
+        return torch.cuda.mem_get_info(device)[0] / 2**30
+    import psutil
+
+    return float(psutil.virtual_memory().available) / 2**30
+
+
 def needs_cuda(what: str) -> None:
     """Raise UsageError when there is no CUDA device for `what`."""
     if not torch.cuda.is_available():

@@ -16,6 +16,7 @@ import torch
 from agent.arena import Arena
 from agent.grpo.config import TrainConfig
 from agent.model_folder import LoadedModel
+from agent.own_successes import imitate_own_successes
 from agent.renaming import Renaming
 from agent.segment_attention import enable_segment_attention
 from agent.sft import imitate
@@ -41,9 +42,13 @@ def train_control(config: TrainConfig, loaded: LoadedModel, arena: Arena, second
 def warm_start(config: TrainConfig, loaded: LoadedModel, arena: Arena) -> int:
     """Imitate the consistent demonstrator for `warm_start.steps`, the learning rate falling linearly to zero.
 
-    The mediocre one teaches to give up before rewards can teach anything else, where the base is hardly ever right.
+    With `warm_start.source` "own" it imitates what it does right itself (`agent.own_successes`).
+    The mediocre demonstrator teaches to give up before rewards can teach anything else, where the base is hardly ever
+    right.
     Returns the number of steps.
     """
+    if config.warm_start.source == "own":
+        return imitate_own_successes(config, loaded, arena)
     steps = config.warm_start.steps
 
     def rate(step: int) -> float | None:

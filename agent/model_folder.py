@@ -140,6 +140,9 @@ def _load_weights(folder: Path, device: str, dtype: Any, options: dict[str, Any]
 
 
 def _save_whole(folder: Path, loaded: LoadedModel) -> AgentCard:
+    from transformers.utils.logging import disable_progress_bar
+
+    disable_progress_bar()
     attention = loaded.model.config._attn_implementation
     loaded.model.set_attn_implementation("sdpa")
     try:

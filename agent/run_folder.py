@@ -62,12 +62,13 @@ def check_identity(run: Path, identity: Mapping[str, str], *, is_forced: bool = 
 
 def _prepare(run: Path, config: TrainConfig, *, is_resuming: bool, is_clean: bool, is_forced: bool) -> None:
     path = run / CONFIG
-    content = [entry for entry in run.iterdir() if entry.name not in (LOCK, CONFIG)]
+    content = [entry for entry in run.iterdir() if entry.name not in (LOCK, CONFIG, IDENTITY)]
     if content and not path.is_file():
         raise UsageError(67, "the folder holds something else than a run", where=str(run), next_step="set run.name")
     if is_clean:
         _remove(content)
     if is_clean or not content:  # a run that failed before its first result leaves nothing to lose
+        (run / IDENTITY).unlink(missing_ok=True)
         path.write_text(dump_config(config), encoding="utf-8")
     elif not is_resuming:
         raise UsageError(64, "the run folder is not empty", where=str(run), next_step="give --resume or --clean")

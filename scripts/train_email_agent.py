@@ -88,17 +88,19 @@ def _follow(config: TrainConfig, peers: Peers) -> None:
 
 def _check_model(config: TrainConfig, console: Console) -> None:
     """Refuse what this machine cannot do, before anything is loaded."""
-    from agent.devices import resolve_device
+    from agent.devices import free_memory_gb, resolve_device
     from agent.grpo.memory_plan import check_memory, plan_memory
     from agent.model_loading import check_loader, find_model
     from agent.model_shape import read_shape
 
-    resolve_device(config.model.device)
+    device = resolve_device(config.model.device)
     check_loader(config.model)
     source = find_model(config.model.path, allow_download=config.model.allow_download)
     plan = plan_memory(config, read_shape(source))
     console.print(plan.line())
     check_memory(plan, config.run.max_memory_gb)
+    if plan.total_gb > (free := free_memory_gb(device)):
+        console.print(f"only {free:.1f} GiB are free: the run may end for want of memory (--max-memory refuses it)")
 
 
 def _run(

@@ -147,10 +147,18 @@ class EvalConfig(Section):
 
 
 class WarmStartConfig(Section):
-    """Supervised training on the demonstrator's episodes, before reinforcement learning."""
+    """Supervised training on demonstrations, before reinforcement learning."""
 
+    source: Literal["demonstrator", "own"] = "demonstrator"
+    """Whose episodes: the demonstrator's, who knows where the gold mails are, or the model's own that earned enough."""
     steps: int = Field(default=0, ge=0)
     """Optimiser steps; 0 for a model that already acts well enough to earn some rewards."""
+    min_reward: float = 1.0
+    """own: least reward of an episode that is imitated."""
+    num_questions: int = Field(default=200, ge=1)
+    """own: training questions played in a round, grpo.group_size times each."""
+    rounds: int = Field(default=1, ge=1)
+    """own: how often the model plays anew; the steps are shared out among the rounds."""
     learning_rate: float = Field(default=5e-4, gt=0)
     """Learning rate at its start; it falls to zero."""
 

@@ -6,7 +6,7 @@ Pure but for what they remember, which is JSON and goes into the checkpoint. Kno
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 from typing import Any
@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from agent.grpo.update import refuse_not_finite
 
 MEMORY, NEEDED = 32, 5  # accepted updates that are remembered, and that there must be before one can be wild
+REWARDS = 100
 _LEAST_LOSS = 1e-3  # the loss of an update on policy is near 0: what is a million times that is no spike
 
 
@@ -29,7 +30,7 @@ class GuardsConfig(BaseModel):
     max_loss_ratio: float = Field(default=1e6, gt=1)
     """Skip an update whose loss is so many times the median of the last ones."""
     max_bad_rewards: float = Field(default=0.05, ge=0, le=1)
-    """Stop when more than this share of a step's rewards is no number or out of range; fewer are masked."""
+    """Stop when more than this share of the last hundred rewards is no number or out of range; fewer are masked."""
     min_entropy: float = Field(default=0.005, ge=0)
     """Entropy, in nats a token, below which the policy says the same thing whatever it is asked."""
     max_kl: float = Field(default=0.1, gt=0)
@@ -77,6 +78,30 @@ class SpikeGuard:
         if abs(loss) > self._config.max_loss_ratio * usual_loss:
             return f"with a loss of {loss:.3g} beside {usual_loss:.3g} before"
         return ""
+
+
+class BadRewards:
+    """Counts rewards that cannot be trusted among the last hundred or so, whole steps at a time."""
+
+    def __init__(self, config: GuardsConfig) -> None:
+        self._config = config
+        self._steps: list[tuple[int, int]] = []
+
+    def note(self, num_bad: int, num_rewards: int) -> bool:
+        """Take in a step; returns whether there are too many. A single one never is."""
+        self._steps.append((num_bad, num_rewards))
+        while sum(size for _, size in self._steps[1:]) >= REWARDS:
+            self._steps.pop(0)
+        num_bad_kept, size = sum(bad for bad, _ in self._steps), sum(size for _, size in self._steps)
+        return num_bad_kept > max(self._config.max_bad_rewards * size, 1)
+
+    def state(self) -> list[tuple[int, int]]:
+        """Return what is remembered, as JSON."""
+        return list(self._steps)
+
+    def restore(self, state: Iterable[Sequence[int]]) -> None:
+        """Go on from a saved state."""
+        self._steps = [(bad, size) for bad, size in state]
 
 
 @dataclass(frozen=True, slots=True)

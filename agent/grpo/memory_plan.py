@@ -61,7 +61,7 @@ class MemoryPlan:
 
 
 def plan_memory(config: TrainConfig, shape: ModelShape) -> MemoryPlan:
-    """Return the estimate for one process that trains and samples."""
+    """Return the estimate for one process that trains and, unless servers do, samples."""
     model, is_lora = config.model, config.model.lora_rank > 0
     width = 4 if model.dtype == "float32" else 2
     num_trained = model.lora_rank * shape.lora_width if is_lora else shape.num_params
@@ -70,14 +70,15 @@ def plan_memory(config: TrainConfig, shape: ModelShape) -> MemoryPlan:
         weights = (shape.num_params - shape.num_linear_params) * width + shape.num_linear_params * _FOUR_BIT_BYTES
     reference = weights if config.loss.needs_reference and not is_lora else 0
     moments = 2 if is_lora or width == 4 else 3  # and the float32 copies of 16-bit weights
+    samples_here = config.sampling.engine == "torch"
     return MemoryPlan(
         weights=(weights + reference + 4 * is_lora * num_trained) / GIB,
-        sampler_weights=_sampler_weights(config, shape) * width / GIB,
+        sampler_weights=samples_here * _sampler_weights(config, shape) * width / GIB,
         gradients=num_trained * (4 if is_lora else width) / GIB,
         optimizer=num_trained * 4 * moments / GIB,
         activations=_activations(config, shape, width) / GIB,
-        kv_cache=_kv_cache(config, shape) * width / GIB,
-        sampler_activations=_sampler_activations(config, shape, width) / GIB,
+        kv_cache=samples_here * _kv_cache(config, shape) * width / GIB,
+        sampler_activations=samples_here * _sampler_activations(config, shape, width) / GIB,
     )
 
 
@@ -90,10 +91,10 @@ def check_memory(plan: MemoryPlan, max_memory_gb: float | None) -> None:
 
 
 def _sampler_weights(config: TrainConfig, shape: ModelShape) -> int:
-    """Values copied: queries, keys, values, gate and up of every layer; with LoRA (merged) all that is adapted."""
+    """Values copied: queries, keys, values, gate and up of every layer; with LoRA in float32 all that is adapted."""
     if config.model.load_in_4bit:
         return 0  # sampled by transformers' own forward pass
-    if config.model.lora_rank:
+    if config.model.lora_rank and config.model.dtype == "float32":
         return shape.num_linear_params
     qkv = (shape.num_heads + 2 * shape.num_kv_heads) * shape.head_dim
     return shape.num_layers * shape.hidden * (qkv + 2 * shape.intermediate)

@@ -27,7 +27,7 @@ from agent.grpo.config import TrainConfig
 from agent.grpo.distributed import ALONE, Peers
 from agent.grpo.divergence import dump_batch, is_finite, mark_best_finite
 from agent.grpo.groups import Group, training_samples
-from agent.grpo.guards import SpikeGuard, Thresholds
+from agent.grpo.guards import BadRewards, SpikeGuard, Thresholds
 from agent.grpo.live_doctor import LiveDoctor
 from agent.grpo.metrics import MetricsWriter
 from agent.grpo.optimizer import make_optimizer
@@ -85,6 +85,7 @@ class GrpoTrainer:
         self._prefetch, self._order_before = Prefetch(config.grpo.max_staleness), self._order.state()
         self._doctor = LiveDoctor(run if peers.is_first else None, chat, config.grpo.stop_on)
         self._spike_guard, self._thresholds = SpikeGuard(config.guards), Thresholds(config.guards)
+        self._bad_rewards = BadRewards(config.guards)
 
     def resume(self) -> bool:
         """Go on from the run's newest whole checkpoint; returns whether there was one."""
@@ -96,6 +97,7 @@ class GrpoTrainer:
         self.generated_tokens, self.trained_tokens = state["generated_tokens"], state["trained_tokens"]
         self._order.restore(state["order"])
         self._spike_guard.restore(state["spike_guard"])
+        self._bad_rewards.restore(state["bad_rewards"])
         self._thresholds.restore(state["thresholds"])
         self._num_skipped = state["num_skipped"]
         self.engine.refresh()
@@ -275,14 +277,17 @@ class GrpoTrainer:
             )
 
     def _check_rewards(self, groups: list[Group]) -> None:
-        bad = [reward for group in groups if group.num_bad_rewards for reward in group.rewards if reward.value is None]
         num_bad, num_all = sum(group.num_bad_rewards for group in groups), sum(len(group.rewards) for group in groups)
-        if num_bad > self.config.guards.max_bad_rewards * num_all:
+        if num_bad:
+            _log.warning("step %d: %d of %d rewards cannot be trusted and are masked", self.step, num_bad, num_all)
+        if self._bad_rewards.note(num_bad, num_all):
+            bad = (reward for group in groups if group.num_bad_rewards for reward in group.rewards)
+            reason = next((reward.reason for reward in bad if reward.value is None), "")
             raise DivergedError(
                 12,
-                f"{num_bad} of {num_all} rewards cannot be trusted: {bad[0].reason}",
+                f"{num_bad} of {num_all} rewards cannot be trusted: {reason}",
                 where=f"step {self.step}",
-                next_step="mend the reward function; guards.max_bad_rewards is what a step may mask",
+                next_step="mend the reward function; guards.max_bad_rewards is what may be masked",
             )
 
     def _check_thresholds(self, row: dict[str, float]) -> None:
@@ -334,6 +339,7 @@ class GrpoTrainer:
             "trained_tokens": self.trained_tokens,
             "order": order,
             "spike_guard": self._spike_guard.state(),
+            "bad_rewards": self._bad_rewards.state(),
             "thresholds": self._thresholds.state(),
             "num_skipped": self._num_skipped,
         }

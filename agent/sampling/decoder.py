@@ -129,13 +129,13 @@ class Decoder:
         num_queries, num_rotated = self.num_heads, self.num_heads + self.num_kv_heads
         for index, layer in enumerate(self._layers):
             normed = F.rms_norm(hidden, hidden.shape[-1:], layer.input_norm, self._eps)
-            qkv = F.linear(normed, layer.qkv, layer.qkv_bias).view(len(tokens), -1, self.head_dim)
+            qkv = layer.qkv(normed).view(len(tokens), -1, self.head_dim)
             self._rotate(qkv[:, :num_rotated], rotations if layer.is_rotated else None, layer.qk_norm)
             cache.write(index, rows, positions, qkv[:, num_queries:].view(len(tokens), 2, -1, self.head_dim))
-            hidden = hidden + F.linear(attend(index, qkv[:, :num_queries]), layer.out, layer.out_bias)
+            hidden = hidden + layer.out(attend(index, qkv[:, :num_queries]))
             normed = F.rms_norm(hidden, hidden.shape[-1:], layer.mlp_norm, self._eps)
-            gate, up = F.linear(normed, layer.gate_up, layer.gate_up_bias).chunk(2, -1)
-            hidden = hidden + F.linear(F.silu(gate) * up, layer.down, layer.down_bias)
+            gate, up = layer.gate_up(normed).chunk(2, -1)
+            hidden = hidden + layer.down(F.silu(gate) * up)
         return hidden
 
     def _row_view(self, cache: KVCache, rows: Sequence[int], row_ids: Tensor) -> _RowView:

@@ -29,14 +29,10 @@ class HfDecoder:
 
     def __init__(self, model: Any, max_context: int) -> None:
         check_window(model.config, max_context)
-        config = model.config.get_text_config()
         self._model, self._head = model, model.get_output_embeddings()
-        self.num_layers: int = config.num_hidden_layers
-        num_heads: int = config.num_attention_heads
-        self.num_kv_heads: int = getattr(config, "num_key_value_heads", None) or num_heads
-        self.head_dim: int = getattr(config, "head_dim", None) or config.hidden_size // num_heads
         self.vocab_size: int = model.get_input_embeddings().weight.shape[0]
-        self._check_itself()
+        self.num_layers, self.num_kv_heads, self.head_dim = 0, 0, 0
+        self._learn_shape()
 
     def refresh(self) -> None:
         """Nothing to do: the model's own weights are read."""
@@ -95,24 +91,26 @@ class HfDecoder:
         return states.flatten(0, 1)
 
     @torch.inference_mode()
-    def _check_itself(self) -> None:
+    def _learn_shape(self) -> None:
         """Raise UsageError unless appending and stepping give what one full forward pass gives."""
         generator = torch.Generator().manual_seed(0)
         ids = torch.randint(self.vocab_size, (_NUM_PROBES,), generator=generator).tolist()
-        kind = self._model.config.model_type
         try:
             with without_checkpointing(self._model), _sdpa(self._model):
-                wanted = self._model(torch.tensor([ids], device=self.device)).logits[0, -2:].float()
+                whole = self._model(torch.tensor([ids], device=self.device), use_cache=True)
+            keys = [layer.keys for layer in whole.past_key_values.layers]
+            self.num_layers, (_, self.num_kv_heads, _, self.head_dim) = len(keys), keys[0].shape
             cache = self.new_cache(3, _NUM_PROBES)
             self.append(cache, [Append(0, ids[:2]), Append(2, ids[: _NUM_PROBES - 2])])
             found = torch.cat([self.logits(self.step(cache, [0, 2], [ids[2], token]))[1:] for token in ids[-2:]])
         except (ResourceError, torch.OutOfMemoryError):
             raise
         except Exception as error:  # a shape that the cache does not fit fails in many ways
-            raise _unsupported(kind, type(error).__name__) from error
+            raise _unsupported(self._model, type(error).__name__) from error
+        wanted = whole.logits[0, -2:].float()
         allowed = _TOLERANCE.get(self._model.dtype, 0.1) * max(1.0, float(wanted.abs().max()))
         if not float((found - wanted).abs().max()) <= allowed:
-            raise _unsupported(kind, "its logits change with a cache")
+            raise _unsupported(self._model, "its logits change with a cache")
 
 
 class _RowsLayer(CacheLayerMixin):  # type: ignore[misc]  # transformers is not typed
@@ -158,6 +156,6 @@ def _sdpa(model: Any) -> Iterator[None]:
         model.set_attn_implementation(before)
 
 
-def _unsupported(kind: str, why: str) -> UsageError:
-    what, next_step = f"cannot sample exactly from a {kind!r} model: {why}", "use a decoder with full attention"
-    return UsageError(6, what, where="sampling engine", next_step=next_step)
+def _unsupported(model: Any, why: str) -> UsageError:
+    what = f"cannot sample exactly from a {model.config.model_type!r} model: {why}"
+    return UsageError(6, what, where="sampling engine", next_step="use a decoder with full attention")

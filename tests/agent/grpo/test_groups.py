@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from agent.grpo.grading import Overlong
 from agent.grpo.groups import Group, play_groups, training_samples
 from agent.policies.local import LocalPolicy
 from agent.policies.scripted import answer, search
@@ -72,6 +73,33 @@ async def test_equal_rewards_teach_nothing(arena, chat):
     (group,) = await play(chat, arena, arena.questions[:1], answer(None))
     assert not group.has_spread
     assert [sample.advantage for sample in training_samples([group], 0)] == [0.0] * 3
+
+
+async def test_what_a_limit_cut_can_be_left_out_but_counts_in_the_baseline(arena, chat):
+    engine = ScriptedEngine([chat.action_ids(answer(None))], [list(range(200, 290))], [chat.action_ids(answer("$5"))])
+    policy = LocalPolicy(engine, chat, prompt="laptop")
+    (group,) = await play_groups(policy, arena, arena.questions[:1], 3, stop_reward, **OPTIONS)
+    assert group.values == [0.0, -1.0, 1.0]
+    assert [sample.advantage for sample in training_samples([group], 0)] == [0.0, -1.0, 1.0]
+    assert [sample.advantage for sample in training_samples([group], 0, is_cut_masked=True)] == [0.0, 1.0]
+
+
+async def test_rollouts_that_ran_long_pay_for_it(arena, chat):
+    policy = policy_of(chat, *ENDINGS)
+    overlong = Overlong(limit=20, buffer=19, penalty=-0.5)
+    (group,) = await play_groups(policy, arena, arena.questions[:1], 3, stop_reward, **OPTIONS, overlong=overlong)
+    assert group.values == [-0.5, 0.5, -1.5]
+    assert [reward.parts["overlong"] for reward in group.rewards] == [-0.5] * 3
+
+
+async def test_bad_rewards_are_counted_and_their_rollouts_left_out(arena, chat):
+    policy = policy_of(chat, *ENDINGS)
+    (group,) = await play_groups(
+        policy, arena, arena.questions[:1], 3, stop_reward, **OPTIONS, reward_range=(-0.5, 1.0)
+    )
+    assert group.values == [0.0, 1.0, None]
+    assert group.num_bad_rewards == 1
+    assert [sample.advantage for sample in training_samples([group], 0)] == [-0.5, 0.5]
 
 
 async def test_rollouts_without_tokens_give_no_samples(arena, chat):

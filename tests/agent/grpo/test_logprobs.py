@@ -1,5 +1,9 @@
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+
 import pytest
 import torch
 
@@ -118,3 +122,88 @@ def test_a_model_whose_layers_mix_segments_is_refused():
     model.config.layer_types = ["conv", "full_attention"]
     with pytest.raises(UsageError, match="packed"):
         enable_segment_attention(model)
+
+
+class Hooked(torch.nn.Linear):
+    """A head that is more than its weight, and therefore has to be called."""
+
+
+def all_logits(hidden, head, targets, temperature):
+    """The plain way, for all tokens at once."""
+    distribution = torch.distributions.Categorical(logits=head(hidden) / temperature)
+    return distribution.log_prob(targets), distribution.entropy()
+
+
+def head_gradients(method, head_class, temperature, has_bias, **options):
+    torch.manual_seed(1)
+    head = head_class(12, 301, bias=has_bias).double()
+    hidden = torch.randn(50, 12, dtype=torch.double, requires_grad=True)
+    targets, share = torch.randint(301, (50,)), torch.randn(50)
+    logprobs, entropy = method(hidden, head, targets, temperature, **options)
+    (logprobs * share).sum().backward()
+    return logprobs.detach(), entropy.detach(), hidden.grad, *(parameter.grad for parameter in head.parameters())
+
+
+@pytest.mark.parametrize("head_class", [torch.nn.Linear, Hooked])
+@pytest.mark.parametrize("has_bias", [False, True])
+@pytest.mark.parametrize("temperature", [1.0, 0.7])
+@pytest.mark.parametrize("size", [None, 1, 7, 50, 64])
+def test_chunks_give_the_gradients_of_the_whole(head_class, has_bias, temperature, size):
+    whole = head_gradients(all_logits, torch.nn.Linear, temperature, has_bias)
+    found = head_gradients(chunked_logprobs, head_class, temperature, has_bias, chunk_tokens=size)
+    assert len(found) == len(whole) == 4 + has_bias
+    for mine, theirs in zip(found, whole, strict=True):
+        torch.testing.assert_close(mine, theirs.to(mine.dtype), atol=1e-6, rtol=1e-6)
+
+
+@pytest.mark.parametrize("fused", [0, 1 << 40])
+def test_the_vocabulary_gradient_is_the_same_with_and_without_a_temporary(monkeypatch, fused):
+    monkeypatch.setattr("agent.grpo.logprobs.FUSED_WEIGHTS", fused)
+    whole = head_gradients(all_logits, torch.nn.Linear, 1.0, False)
+    found = head_gradients(chunked_logprobs, torch.nn.Linear, 1.0, False, chunk_tokens=9)
+    torch.testing.assert_close(found[3], whole[3], atol=1e-6, rtol=1e-6)
+
+
+def test_a_linear_head_rounds_exactly_as_one_that_is_called():
+    """A run that was begun with one of the two ways goes on bit for bit with the other."""
+    torch.manual_seed(0)
+    hidden, targets, share = torch.randn(700, 40), torch.randint(900, (700,)), torch.randn(700)
+    found = []
+    for head_class in (torch.nn.Linear, Hooked):
+        torch.manual_seed(1)
+        head, states = head_class(40, 900, bias=False), hidden.clone().requires_grad_()
+        logprobs, entropy = chunked_logprobs(states, head, targets, 0.8, 512)
+        (logprobs * share).sum().backward()
+        found.append((logprobs, entropy, states.grad, head.weight.grad))
+    assert all(torch.equal(mine, theirs) for mine, theirs in zip(*found, strict=True))
+
+
+def test_a_head_that_is_not_trained_costs_no_gradient_of_it():
+    head = torch.nn.Linear(8, 30).requires_grad_(False)
+    hidden = torch.randn(6, 8, requires_grad=True)
+    chunked_logprobs(hidden, head, torch.randint(30, (6,)))[0].sum().backward()
+    assert head.weight.grad is None
+    assert hidden.grad.abs().sum() > 0
+
+
+MEMORY = """
+import resource, torch
+from agent.grpo.logprobs import chunked_logprobs
+torch.set_num_threads(1)
+tokens, vocabulary = 2048, 131072
+head = torch.nn.Linear(16, vocabulary, bias=False)
+hidden, targets = torch.randn(tokens, 16, requires_grad=True), torch.randint(vocabulary, (tokens,))
+chunked_logprobs(hidden[:2], head, targets[:2])[0].sum().backward()
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+chunked_logprobs(hidden, head, targets)[0].sum().backward()
+print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)
+"""
+
+
+@pytest.mark.slow
+def test_the_logits_of_a_large_vocabulary_are_never_all_there():
+    """All logits would take 1,024 MiB, and as much again for their gradient."""
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run([sys.executable, "-c", MEMORY], env=env, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) < 300

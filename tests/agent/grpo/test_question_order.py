@@ -74,3 +74,45 @@ def test_a_restored_order_forgets_retired_questions_that_are_no_longer_asked():
     fewer = QuestionOrder(QUESTIONS[3:], 4)
     fewer.restore(order.state())
     assert "q3" not in ids(fewer.take(6))
+
+
+def rated(rates, seed=5):
+    order = QuestionOrder(QUESTIONS, seed, prefer_middling=True)
+    for number, rate in rates.items():
+        for _ in range(8):
+            order.note(QUESTIONS[number], rate)
+    return order
+
+
+def test_middling_questions_are_asked_more_often_than_those_always_or_never_right():
+    order = rated({0: 0.0, 1: 0.5, 2: 1.0, 3: 0.1})
+    counts = Counter(ids(order.take(2000)))
+    assert counts["q1"] == pytest.approx(counts["q6"], abs=2)  # never asked yet: as good as middling
+    for number, share in ((0, 0.1), (2, 0.1), (3, 0.36)):
+        assert counts[f"q{number}"] / counts["q1"] == pytest.approx(share, abs=0.06)
+
+
+def test_a_pass_rate_follows_what_was_seen_last():
+    order = rated({0: 0.0})
+    assert order.chance(QUESTIONS[0]) == 0.1
+    for _ in range(2):
+        order.note(QUESTIONS[0], 1.0)
+    assert order.chance(QUESTIONS[0]) == pytest.approx(4 * 0.75 * 0.25, abs=0.01)
+
+
+def test_without_the_preference_pass_rates_change_nothing():
+    plain, noted = QuestionOrder(QUESTIONS, 3), QuestionOrder(QUESTIONS, 3)
+    for question in QUESTIONS:
+        noted.note(question, 0.0)
+    assert ids(noted.take(30)) == ids(plain.take(30))
+    assert noted.state() == plain.state()
+
+
+@settings(max_examples=40, deadline=None)
+@given(rates=st.dictionaries(st.integers(0, 6), st.floats(0, 1)), before=st.integers(0, 30), after=st.integers(0, 30))
+def test_a_restored_preference_goes_on_as_the_saved_one(rates, before, after):
+    order = rated(rates)
+    order.take(before)
+    restored = QuestionOrder(QUESTIONS, 5, prefer_middling=True)
+    restored.restore(json.loads(json.dumps(order.state())))
+    assert ids(restored.take(after)) == ids(order.take(after))
