@@ -28,20 +28,20 @@ def dump_batch(run: Path, step: int, tensors: Mapping[str, Tensor], reason: str)
     path = folder / f"{PREFIX}{step:06d}.safetensors"
     content = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     save_file(content, path, metadata={"step": str(step), "reason": reason})
-    for old in sorted(folder.glob(f"{PREFIX}*.safetensors"))[:-KEPT]:
+    for old in sorted(folder.glob(f"{PREFIX}*.safetensors"), key=_step)[:-KEPT]:
         old.unlink()
     return path
 
 
 def mark_best_finite(run: Path) -> Path | None:
     """Return the newest whole checkpoint whose weights are all finite, after naming it in `run/best_finite.json`."""
-    for path in sorted((run / "checkpoints").glob(f"{PREFIX}*[0-9]"), reverse=True):
+    for path in sorted((run / "checkpoints").glob(f"{PREFIX}*[0-9]"), key=_step, reverse=True):
         try:
             verify_checkpoint(path)
         except CorruptError:
             continue
         if _is_finite_file(weights_file(path)):
-            content = {"step": int(path.name.removeprefix(PREFIX)), "checkpoint": str(path.relative_to(run))}
+            content = {"step": _step(path), "checkpoint": str(path.relative_to(run))}
             (run / BEST_FINITE).write_text(json.dumps(content) + "\n", encoding="utf-8")
             return path
     return None
@@ -50,6 +50,10 @@ def mark_best_finite(run: Path) -> Path | None:
 def is_finite(model: nn.Module) -> bool:
     """Return whether every weight is a number."""
     return all(bool(torch.isfinite(parameter).all()) for parameter in model.parameters())
+
+
+def _step(path: Path) -> int:
+    return int(path.stem.removeprefix(PREFIX))
 
 
 def _is_finite_file(path: Path) -> bool:

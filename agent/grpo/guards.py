@@ -172,3 +172,27 @@ class Thresholds:
         if is_stop or count == self._config.warn_after:
             return Finding(rule.metric, value, limit, count, rule.advice, is_stop)
         return None
+
+
+class RunGuards:
+    """All that watches one run, and for how many steps in a row an update was refused."""
+
+    def __init__(self, config: GuardsConfig) -> None:
+        self.spikes, self.rewards, self.thresholds = SpikeGuard(config), BadRewards(config), Thresholds(config)
+        self.num_skipped = 0
+
+    def state(self) -> dict[str, Any]:
+        """Return what is remembered, as JSON."""
+        return {
+            "spikes": self.spikes.state(),
+            "rewards": self.rewards.state(),
+            "thresholds": self.thresholds.state(),
+            "num_skipped": self.num_skipped,
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on from a saved state."""
+        self.spikes.restore(state["spikes"])
+        self.rewards.restore(state["rewards"])
+        self.thresholds.restore(state["thresholds"])
+        self.num_skipped = state["num_skipped"]

@@ -26,7 +26,7 @@ from agent.grpo.config import TrainConfig
 from agent.grpo.divergence import dump_batch, is_finite, mark_best_finite
 from agent.grpo.grading import Overlong, declared_range
 from agent.grpo.groups import Group, play_groups, training_samples
-from agent.grpo.guards import BadRewards, SpikeGuard, Thresholds
+from agent.grpo.guards import RunGuards
 from agent.grpo.live_doctor import LiveDoctor
 from agent.grpo.metrics import MetricsWriter
 from agent.grpo.optimizer import make_optimizer
@@ -71,12 +71,11 @@ class GrpoTrainer:
         is_middling = config.grpo.curriculum == "middling"
         self._order = QuestionOrder(train.questions, config.run.seed, prefer_middling=is_middling)
         self._reward_fn = make_ladder(config.reward)
-        self._num_skipped, self._micro_batch_tokens = 0, config.grpo.micro_batch_tokens
+        self._micro_batch_tokens = config.grpo.micro_batch_tokens
         self._before_step: tuple[int, str] | None = None
         self._prefetch, self._order_before = Prefetch(config.grpo.max_staleness), self._order.state()
         self._doctor = LiveDoctor(run, chat, config.grpo.stop_on)
-        self._spike_guard, self._thresholds = SpikeGuard(config.guards), Thresholds(config.guards)
-        self._bad_rewards = BadRewards(config.guards)
+        self._guards = RunGuards(config.guards)
 
     def resume(self) -> bool:
         """Go on from the run's newest whole checkpoint; returns whether there was one."""
@@ -87,10 +86,8 @@ class GrpoTrainer:
         self.step, self.seconds = state["step"], state["seconds"]
         self.generated_tokens, self.trained_tokens = state["generated_tokens"], state["trained_tokens"]
         self._order.restore(state["order"])
-        self._spike_guard.restore(state["spike_guard"])
-        self._bad_rewards.restore(state["bad_rewards"])
-        self._thresholds.restore(state["thresholds"])
-        self._num_skipped = state["num_skipped"]
+        if "guards" in state:  # a run that was begun before there were any goes on as well
+            self._guards.restore(state["guards"])
         self.engine.refresh()
         return True
 
@@ -258,7 +255,7 @@ class GrpoTrainer:
             reference=self._reference,
             num_updates=config.grpo.updates_per_step,
             max_sequence_tokens=config.max_sampled_tokens,
-            guard=self._spike_guard,
+            guard=self._guards.spikes,
         )
         learnt, self._micro_batch_tokens = halve_on_out_of_memory(
             lambda max_tokens: take(max_tokens=max_tokens), self._micro_batch_tokens, longest
@@ -266,14 +263,14 @@ class GrpoTrainer:
         return learnt
 
     def _check(self, learnt: Update) -> None:
-        self._num_skipped = 0 if learnt.is_finite else self._num_skipped + 1
+        self._guards.num_skipped = 0 if learnt.is_finite else self._guards.num_skipped + 1
         if learnt.tensors:
             path = dump_batch(self.run, self.step, learnt.tensors, learnt.reason)
             _log.warning("step %d skipped, %s: see %s", self.step, learnt.reason, path)
-        if self._num_skipped > MAX_SKIPPED_STEPS:
+        if self._guards.num_skipped > MAX_SKIPPED_STEPS:
             raise DivergedError(
                 10,
-                f"{self._num_skipped} steps in a row {learnt.reason}",
+                f"{self._guards.num_skipped} steps in a row {learnt.reason}",
                 where=f"step {self.step}",
                 next_step="lower grpo.learning_rate and resume; the last checkpoint is finite",
             )
@@ -282,7 +279,7 @@ class GrpoTrainer:
         num_bad, num_all = sum(group.num_bad_rewards for group in groups), sum(len(group.rewards) for group in groups)
         if num_bad:
             _log.warning("step %d: %d of %d rewards cannot be trusted and are masked", self.step, num_bad, num_all)
-        if self._bad_rewards.note(num_bad, num_all):
+        if self._guards.rewards.note(num_bad, num_all):
             bad = (reward for group in groups if group.num_bad_rewards for reward in group.rewards)
             reason = next((reward.reason for reward in bad if reward.value is None), "")
             raise DivergedError(
@@ -294,7 +291,7 @@ class GrpoTrainer:
 
     def _check_thresholds(self, row: dict[str, float]) -> None:
         self._doctor.check()
-        for finding in self._thresholds.check(row):
+        for finding in self._guards.thresholds.check(row):
             if finding.is_stop:
                 raise DivergedError(13, str(finding), where=f"step {self.step}", next_step=finding.advice)
             _log.warning("step %d: %s; %s", self.step, finding, finding.advice)
@@ -340,8 +337,5 @@ class GrpoTrainer:
             "generated_tokens": self.generated_tokens,
             "trained_tokens": self.trained_tokens,
             "order": order,
-            "spike_guard": self._spike_guard.state(),
-            "bad_rewards": self._bad_rewards.state(),
-            "thresholds": self._thresholds.state(),
-            "num_skipped": self._num_skipped,
+            "guards": self._guards.state(),
         }

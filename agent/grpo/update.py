@@ -62,7 +62,7 @@ def update(
     max_sequence_tokens: int = 0,
     guard: Guard = refuse_not_finite,
 ) -> Update:
-    """Take one optimiser step for each of `num_updates` equal shares of `samples`, the first that is refused excluded.
+    """Take one optimiser step on each of `num_updates` equal shares of `samples`, up to the first that `guard` refuses.
 
     The shares are dealt out in turn, so that each has rollouts of every group. `max_tokens` bounds a micro-batch;
     `max_sequence_tokens` is the most that a sequence can sample (for a constant average).

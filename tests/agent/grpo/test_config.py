@@ -71,6 +71,9 @@ def test_an_unknown_key_is_named_with_the_file_and_the_nearest_known_one(load, t
         ("[reward]\nwrong = 2.0", "tiers cross"),
         ("[data.mailbox]\npath = 'm.db'\ntrain = 'a'\ndev = 'b'\ntest = 'c'", "data.synthetic or data.mailbox"),
         ("[sampling]\nmax_context = 100000", "micro_batch_tokens"),
+        ("[grpo]\noverlong_tokens = 5000", "overlong_tokens"),
+        ("[loss]\nold_logprobs = 'sampler'\nmismatch = 'token_mask'", "old_logprobs"),
+        ("[guards]\nmin_entrpy = 1.0", "guards.min_entropy"),
         ("[data.synthetic.more]\nseeds = [1]", "data.synthetic.more"),
     ],
 )
@@ -111,3 +114,16 @@ def test_the_learning_rate_rises_stays_and_falls():
     assert rates[9] == 1.0
     assert rates[-1] == pytest.approx(0.1)
     assert rates[9:] == sorted(rates[9:], reverse=True)
+
+
+def test_a_recipe_and_what_is_set_beside_it_are_written_down_resolved(load):
+    config = load("[loss]\nkind = 'gspo'\nclip_high = 1e-3\n", "grpo.advantage_scale=std")
+    loss = json.loads(dump_config(config))["loss"]
+    assert (loss["average"], loss["clip_low"], loss["clip_high"]) == ("sequences", 3e-4, 1e-3)
+    assert load("", "loss.kind=dr_grpo").loss.average == "constant"
+
+
+def test_the_most_that_an_episode_can_sample_is_bounded_by_turns_and_by_the_context(load):
+    text = "[env]\nmax_turns = 3\n[sampling]\nmax_new_tokens = 50\n"
+    assert load(text).max_sampled_tokens == 150
+    assert load(text, "sampling.max_context=120").max_sampled_tokens == 120

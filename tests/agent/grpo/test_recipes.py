@@ -3,12 +3,24 @@
 from __future__ import annotations
 
 import json
+from copy import deepcopy
 
 import pytest
 
+from agent.arena import Arena
 from agent.grpo.checkpoint import latest_checkpoint
 from agent.grpo.metrics import read_metrics
-from tests.agent.grpo.test_trainer import Stopped, assert_same_state, make_trainer, played, rows
+from agent.grpo.trainer import GrpoTrainer
+from tests.agent.grpo.test_trainer import (
+    Stopped,
+    assert_same_state,
+    give_up_rate,
+    make_trainer,
+    played,
+    rows,
+    taught,
+)
+from tests.agent.tiny import make_config
 
 RECIPES = {
     "grpo": {"loss": {"kind": "grpo"}, "grpo": {"advantage_scale": "std"}},
@@ -57,3 +69,31 @@ def test_recipes_differ_in_what_they_do(tmp_path, arena, chat):
         found[name] = (last["loss"], last["grad_norm"])
         assert last["grad_norm"] > 0, name
     assert len(set(found.values())) == len(RECIPES)
+
+
+@pytest.fixture(scope="module")
+def unanswerable(arena):
+    """An arena in which saying "I don't know" is always right."""
+    questions = [question for question in arena.questions if not question.answerable][:4]
+    inboxes = {question.inbox: arena.inbox(question.inbox) for question in questions}
+    return Arena(inboxes, questions, arena.limits.model_copy(update={"max_turns": 1}))
+
+
+@pytest.fixture(scope="module")
+def half_taught(unanswerable, chat):
+    """A model that gives up about half of the time."""
+    return taught(unanswerable, chat)
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_what_is_rewarded_is_said_more_often_after_a_few_steps(tmp_path, unanswerable, chat, half_taught, name):
+    model = deepcopy(half_taught)
+    before = give_up_rate(model, chat, unanswerable)
+    recipe = RECIPES[name]
+    grpo = {"steps": 5, "questions_per_step": 4, "group_size": 6, "learning_rate": 0.01, "retire_at": 1.0}
+    sections = {"sampling": {"max_new_tokens": 30, "max_rows": 32}, "env": {"max_turns": 1}, **recipe}
+    config = make_config(tmp_path, **{**sections, "grpo": {**grpo, **recipe.get("grpo", {})}})
+    trainer = GrpoTrainer(config, model, chat, unanswerable, unanswerable, tmp_path)
+    trainer.train()
+    assert 0.2 < before < 0.8
+    assert give_up_rate(model, chat, unanswerable, trainer.engine) > before + 0.2

@@ -198,6 +198,26 @@ def test_the_reference_of_an_adapted_model_is_itself_without_the_adapter():
     assert not torch.allclose(FrozenCopy(adapted).logprobs(batch, 0.8), wanted)
 
 
+def test_the_reference_of_a_peft_model_is_its_base_while_training_moves_the_adapter():
+    peft = pytest.importorskip("peft", reason="peft is not installed (extra gpu)")
+    base = prepared()
+    (batch,) = pack(make_samples(3), 4096)
+    wanted = FrozenCopy(base).logprobs(batch, 1.0)
+    options = peft.LoraConfig(r=2, target_modules="all-linear", init_lora_weights=False)
+    model = peft.get_peft_model(base, options)
+    enable_segment_attention(model)
+    reference = make_reference(model)
+    torch.testing.assert_close(reference.logprobs(batch, 1.0), wanted)
+    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    before = [parameter.detach().clone() for parameter in trained]
+    optimizer = torch.optim.SGD(trained, lr=0.1)
+    done = update(model, optimizer, make_samples(3), LossConfig(kl=0.1), **OPTIONS, reference=reference)
+    assert done.is_finite
+    assert done.statistics.means()["ref_kl"] > 0
+    assert any(not torch.equal(old, new) for old, new in zip(before, trained, strict=True))
+    torch.testing.assert_close(reference.logprobs(batch, 1.0), wanted)
+
+
 def test_a_frozen_copy_stays_while_the_model_moves():
     model = prepared()
     reference = make_reference(model)
