@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from agent.evaluate import PolicyReport
     from agent.evaluation_folder import EvaluationFolder
     from agent.grpo.config import TrainConfig
+    from agent.grpo.distributed import Peers
     from agent.grpo.trainer import GrpoTrainer
     from agent.model_folder import LoadedModel
     from agent.tracking import Tracker
@@ -50,14 +51,39 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Train and report; returns 0."""
     from agent.grpo.config import load_config
+    from agent.grpo.distributed import joined_by_torchrun
     from agent.run_folder import open_run
 
     limit = [f"run.max_memory_gb={args.max_memory}"] if args.max_memory is not None else []
     config, console = load_config(args.config, [*args.set, *limit]), Console()
-    with open_run(config, is_resuming=args.resume, is_clean=args.clean, is_forced=args.force) as folder:
-        _check_model(config, console)
-        _run(config, folder, with_control=args.control, is_forced=args.force, console=console)
+    with joined_by_torchrun(config.model.device) as peers:
+        if not peers.is_first:
+            _follow(config, peers)
+            return 0
+        with open_run(config, is_resuming=args.resume, is_clean=args.clean, is_forced=args.force) as folder:
+            _check_model(config, console)
+            _run(config, folder, peers, with_control=args.control, is_forced=args.force, console=console)
     return 0
+
+
+def _follow(config: TrainConfig, peers: Peers) -> None:
+    """Train with the first process of a torchrun, which alone evaluates and writes."""
+    import torch
+
+    from agent.grpo.arenas import open_arena
+    from agent.grpo.stop_signals import orderly_stop
+    from agent.grpo.trainer import GrpoTrainer
+
+    if config.model.threads:
+        torch.set_num_threads(config.model.threads)
+    folder, quiet = config.run.out / config.run.name, Console(quiet=True)
+    peers.first(lambda: None)  # the first has opened the run and made what is trained from
+    train, dev = (open_arena(config.data, split, config.env.limits()) for split in ("train", "dev"))
+    loaded = _base_model(config, folder, train, quiet)
+    trainer = GrpoTrainer(config, loaded.model, loaded.chat, train, dev, folder, peers)
+    trainer.resume()
+    with orderly_stop() as stop:
+        trainer.train(stop=stop)
 
 
 def _check_model(config: TrainConfig, console: Console) -> None:
@@ -77,7 +103,9 @@ def _check_model(config: TrainConfig, console: Console) -> None:
         console.print(f"only {free:.1f} GiB are free: the run may end for want of memory (--max-memory refuses it)")
 
 
-def _run(config: TrainConfig, folder: Path, *, with_control: bool, is_forced: bool, console: Console) -> None:
+def _run(
+    config: TrainConfig, folder: Path, peers: Peers, *, with_control: bool, is_forced: bool, console: Console
+) -> None:
     import torch
 
     from agent.evaluation_folder import EvaluationFolder
@@ -99,9 +127,10 @@ def _run(config: TrainConfig, folder: Path, *, with_control: bool, is_forced: bo
     check_identity(folder, identity, is_forced=is_forced)
     loaded = _base_model(config, folder, train, console)
     check_trainable(loaded.model, config.sampling.max_context)
+    peers.first(lambda: None)  # lets the others go on
     questions = _spread(test.questions, config.eval.num_test_questions)
     evaluation = EvaluationFolder(folder / "evaluation", test, "test", config.reward.mode)
-    trainer = GrpoTrainer(config, loaded.model, loaded.chat, train, dev, folder)
+    trainer = GrpoTrainer(config, loaded.model, loaded.chat, train, dev, folder, peers)
     console.print(
         f"{folder}: {config.model.path}, {len(train.questions)} training questions, {len(questions)} for test"
     )
@@ -305,3 +334,11 @@ def _version(package: str) -> str:
         return version(package)
     except PackageNotFoundError:
         return "not installed"
+
+
+if __name__ == "__main__":  # torchrun --nproc-per-node N -m scripts.train_email_agent --config FILE
+    import sys
+
+    from scripts.cli import main
+
+    raise SystemExit(main(["train", *sys.argv[1:]]))

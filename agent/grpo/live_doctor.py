@@ -13,27 +13,31 @@ from pathlib import Path
 from agent.chat_format import ChatFormat
 from agent.grpo.doctor import WINDOW, Row, examine_metrics, examine_steps
 from agent.grpo.doctor_tokens import examine_tokens
-from agent.grpo.findings import Finding, FindingName
+from agent.grpo.findings import Finding, FindingName, Severity
 from agent.grpo.groups import Group
 from agent.rollout import Rollout
-from inbox_env.errors import DivergedError
+from inbox_env.errors import DivergedError, UpstreamError
 from inbox_env.trajectory import Trajectory
 
 FILE = "doctor.jsonl"
 MAX_EXAMINED = 16  # rollouts of a step whose tokens are held against their text: enough, and quick
+_GRADED = ("failed_rollouts", "mismatch_kl")
 _SILENT_STEPS = 10  # before the same is said again
 
 _log = logging.getLogger(__name__)
 
 
 class LiveDoctor:
-    """Remembers the rows and trajectories of the last steps; `stop_on` names what ends the run."""
+    """Remembers the rows and trajectories of the last steps; `stop_on` names what ends the run.
 
-    def __init__(self, run: Path, chat: ChatFormat, stop_on: Sequence[FindingName]) -> None:
-        self._path, self._chat, self._stop_on = run / FILE, chat, frozenset(stop_on)
+    Without a `run` nothing is written: one of several processes does that.
+    """
+
+    def __init__(self, run: Path | None, chat: ChatFormat, stop_on: Sequence[FindingName]) -> None:
+        self._path, self._chat, self._stop_on = run and run / FILE, chat, frozenset(stop_on)
         self._rows: deque[Row] = deque(maxlen=3 * WINDOW)
         self._steps: dict[int, list[Trajectory]] = {}
-        self._said: dict[FindingName, int] = {}
+        self._said: dict[tuple[FindingName, Severity], int] = {}
         self._last: list[Finding] = []
 
     def look(self, groups: Sequence[Group], row: Row) -> list[Finding]:
@@ -51,23 +55,31 @@ class LiveDoctor:
         return fresh
 
     def check(self) -> None:
-        """Raise DivergedError when the last step brought up something that ends the run."""
+        """Raise DivergedError when the last step brought up something that ends the run, UpstreamError for an outage.
+
+        What has a warning before it becomes an error ends the run as an error only.
+        """
         for finding in self._last:
-            if finding.name in self._stop_on:
-                where = f"{finding.name}, step {finding.step}"
-                raise DivergedError(80, finding.evidence, where=where, next_step=finding.what_to_do)
+            if finding.name not in self._stop_on or (
+                finding.name in _GRADED and finding.severity is not Severity.ERROR
+            ):
+                continue
+            kind = UpstreamError if finding.name == "failed_rollouts" else DivergedError
+            where = f"{finding.name}, step {finding.step}"
+            raise kind(80, finding.evidence, where=where, next_step=finding.what_to_do)
 
     def _is_news(self, finding: Finding, step: int) -> bool:
         """A jump is news in its own step only, what lasts is said again now and then."""
         if finding.name == "reward_jump" and finding.step != step:
             return False
-        if step - self._said.get(finding.name, -_SILENT_STEPS) < _SILENT_STEPS:
+        key = finding.name, finding.severity
+        if step - self._said.get(key, -_SILENT_STEPS) < _SILENT_STEPS:
             return False
-        self._said[finding.name] = step
+        self._said[key] = step
         return True
 
     def _write(self, findings: Sequence[Finding]) -> None:
-        if not findings:
+        if not findings or self._path is None:
             return
         with self._path.open("a", encoding="utf-8") as file:
             for finding in findings:

@@ -46,7 +46,8 @@ class GrpoConfig(Section):
     """1: the next step's rollouts are played while this one trains, by weights one step older (http engine only; set
     loss.mismatch); a resumed run then plays that step again. 0: every rollout is of the newest weights."""
     stop_on: tuple[FindingName, ...] = ()
-    """Findings of the doctor that stop the run, such as ["sampler_has_old_weights", "masks_differ_from_text"]."""
+    """Findings of the doctor that stop the run, such as ["sampler_has_old_weights", "failed_rollouts"]; the latter is
+    warned of from 5 % of the last episodes and stops the run above 10 %."""
     updates_per_step: int = Field(default=1, ge=1)
     """Optimiser steps on the rollouts of one step, each on an equal share of them."""
     learning_rate: float = Field(default=1e-3, gt=0)

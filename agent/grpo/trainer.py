@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -23,13 +24,14 @@ from agent.base_identity import base_sha256
 from agent.chat_format import ChatFormat
 from agent.grpo.checkpoint import latest_checkpoint, load_checkpoint, save_checkpoint
 from agent.grpo.config import TrainConfig
+from agent.grpo.distributed import ALONE, Peers
 from agent.grpo.divergence import dump_batch, is_finite, mark_best_finite
-from agent.grpo.grading import Overlong, declared_range
-from agent.grpo.groups import Group, play_groups, training_samples
+from agent.grpo.groups import Group, training_samples
 from agent.grpo.guards import RunGuards
 from agent.grpo.live_doctor import LiveDoctor
 from agent.grpo.metrics import MetricsWriter
 from agent.grpo.optimizer import make_optimizer
+from agent.grpo.playing import play_step
 from agent.grpo.prefetch import Batch, Prefetch
 from agent.grpo.question_order import QuestionOrder
 from agent.grpo.reference import make_reference
@@ -58,14 +60,21 @@ class GrpoTrainer:
     """Trains `model` in place on the questions of `train`; writes metrics, trajectories and checkpoints to `run`."""
 
     def __init__(
-        self, config: TrainConfig, model: PreTrainedModel, chat: ChatFormat, train: Arena, dev: Arena, run: Path
+        self,
+        config: TrainConfig,
+        model: PreTrainedModel,
+        chat: ChatFormat,
+        train: Arena,
+        dev: Arena,
+        run: Path,
+        peers: Peers = ALONE,
     ) -> None:
-        self.config, self.model, self.run = config, model, run
+        self.config, self.model, self.run, self._peers = config, model, run, peers
         self.step, self.seconds, self.generated_tokens, self.trained_tokens = 0, 0.0, 0, 0
         self._chat, self._train, self._dev = chat, train, dev
         enable_segment_attention(model)
         self._reference = make_reference(model) if config.loss.needs_reference else None
-        self.engine = make_engine(config, model, chat, run)
+        self.engine = make_engine(config, model, chat, run, peers)
         self._optimizer = make_optimizer(model, config.grpo)
         self._base = base_sha256(model) if is_adapted(model) else None
         is_middling = config.grpo.curriculum == "middling"
@@ -74,7 +83,7 @@ class GrpoTrainer:
         self._micro_batch_tokens = config.grpo.micro_batch_tokens
         self._before_step: tuple[int, str] | None = None
         self._prefetch, self._order_before = Prefetch(config.grpo.max_staleness), self._order.state()
-        self._doctor = LiveDoctor(run, chat, config.grpo.stop_on)
+        self._doctor = LiveDoctor(run if peers.is_first else None, chat, config.grpo.stop_on)
         self._guards = RunGuards(config.guards)
 
     def resume(self) -> bool:
@@ -97,7 +106,8 @@ class GrpoTrainer:
         Raises DivergedError when several steps in a row were refused, when rewards cannot be trusted, or when a
         threshold says so; the last good checkpoint is then named in `best_finite.json`.
         """
-        metrics, stop = MetricsWriter(self.run / "metrics.jsonl", after_step=self.step), stop or StopRequest()
+        path = self.run / "metrics.jsonl" if self._peers.is_first else None
+        metrics, stop = MetricsWriter(path, after_step=self.step), stop or StopRequest()
         try:
             with named_device_errors():
                 while not self._is_done():
@@ -117,7 +127,8 @@ class GrpoTrainer:
             metrics.close()
 
     def _save_or_stop(self, stop: StopRequest) -> None:
-        if stop.is_made:
+        if self._peers.is_any(stop.is_made):
+            stop.signum = stop.signum or signal.SIGTERM
             cancel_grace()
         if stop.is_made or self.step % self.config.run.checkpoint_every == 0 or self._is_done():
             self.save()
@@ -141,6 +152,8 @@ class GrpoTrainer:
 
     def _write_checkpoint(self, state: dict[str, Any]) -> Path:
         keep = self.config.run.keep_checkpoints
+        if not self._peers.is_first:
+            return self.run
         return save_checkpoint(self.run, self.step, self.model, self._optimizer, state, keep_last=keep, base=self._base)
 
     def evaluate(self, arena: Arena, questions: tuple[Question, ...], name: str = "local") -> list[Rollout]:
@@ -196,33 +209,15 @@ class GrpoTrainer:
             row |= {"staleness": self.step - 1 - batch.policy_version, "stale_groups": self._prefetch.num_dropped}
         row |= {"sample_seconds": played - started, "train_seconds": trained - played}
         if self.config.eval.every and self.step % self.config.eval.every == 0:
-            row["eval_accuracy"] = self._dev_accuracy()
-        row["seconds"] = time.monotonic() - started
+            row["eval_accuracy"] = self._peers.first(self._dev_accuracy)
+        row["seconds"] = self._peers.first(lambda: time.monotonic() - started)
         self.seconds += row["seconds"]
         self._doctor.look(groups, row)
         return row
 
     async def _play(self, step: int) -> list[Group]:
-        """Return the groups of a step; groups without spread are replaced, a bounded number of times."""
-        config = self.config.grpo
         policy = self.policy("trainee", seed=self.config.run.seed * 1_000_003 + step)
-        groups: list[Group] = []
-        for _ in range(config.max_refills + 1):
-            num_missing = config.questions_per_step - sum(group.has_spread for group in groups)
-            if num_missing <= 0:
-                break
-            groups += await play_groups(
-                policy,
-                self._train,
-                self._order.take(num_missing),
-                config.group_size,
-                self._reward_fn,
-                concurrency=self.config.sampling.max_rows,
-                deadline_seconds=self.config.env.episode_seconds,
-                reward_range=declared_range(self.config.reward),
-                overlong=Overlong(self.config.sampling.max_context, config.overlong_tokens, config.overlong_penalty),
-            )
-        return groups
+        return await play_step(policy, self._train, self._order, self._reward_fn, self.config, self._peers.beside)
 
     def _learn(self, batch: Batch) -> Update:
         config = self.config
@@ -248,7 +243,7 @@ class GrpoTrainer:
             update,
             self.model,
             self._optimizer,
-            samples,
+            self._peers.share(samples),
             config.loss,
             temperature=config.sampling.temperature,
             grad_clip=config.grpo.grad_clip,
@@ -256,7 +251,10 @@ class GrpoTrainer:
             num_updates=config.grpo.updates_per_step,
             max_sequence_tokens=config.max_sampled_tokens,
             guard=self._guards.spikes,
+            peers=self._peers,
         )
+        if self._peers.size > 1:  # the others cannot know that one of them begins again
+            return take(max_tokens=self._micro_batch_tokens)
         learnt, self._micro_batch_tokens = halve_on_out_of_memory(
             lambda max_tokens: take(max_tokens=max_tokens), self._micro_batch_tokens, longest
         )
@@ -264,7 +262,7 @@ class GrpoTrainer:
 
     def _check(self, learnt: Update) -> None:
         self._guards.num_skipped = 0 if learnt.is_finite else self._guards.num_skipped + 1
-        if learnt.tensors:
+        if learnt.tensors and self._peers.is_first:
             path = dump_batch(self.run, self.step, learnt.tensors, learnt.reason)
             _log.warning("step %d skipped, %s: see %s", self.step, learnt.reason, path)
         if self._guards.num_skipped > MAX_SKIPPED_STEPS:
@@ -305,7 +303,7 @@ class GrpoTrainer:
                 self._order.retire(group.question)
             self.generated_tokens += sum(sum(r.trace.action_mask) for r in group.rollouts if r.trace)
         self.trained_tokens += learnt.num_tokens
-        if self.config.run.save_trajectories:
+        if self.config.run.save_trajectories and self._peers.is_first:
             folder = self.run / "trajectories"
             folder.mkdir(exist_ok=True)
             graded = (

@@ -8,6 +8,7 @@ from transformers import PreTrainedModel
 
 from agent.chat_format import ChatFormat
 from agent.grpo.config import TrainConfig
+from agent.grpo.distributed import ALONE, Peers
 from agent.grpo.logprobs import action_logprobs
 from agent.grpo.packing import pack
 from agent.grpo.samples import TrainingSample
@@ -16,16 +17,18 @@ from agent.sampling.engine import TrainedEngine
 PROBE_TEXT = "Which message says when the meeting of the 14th was moved, and to what time? Ask Zoë: <zoe@example.org>\n"
 
 
-def make_engine(config: TrainConfig, model: PreTrainedModel, chat: ChatFormat, run: Path) -> TrainedEngine:
+def make_engine(
+    config: TrainConfig, model: PreTrainedModel, chat: ChatFormat, run: Path, peers: Peers = ALONE
+) -> TrainedEngine:
     """Return the engine that samples from `model`, ready to open sessions.
 
     `model` was prepared by `enable_segment_attention`. For the http engine the servers are checked and hold the
     model's weights afterwards; raises UsageError or UpstreamError when they cannot be used.
     """
-    return (_torch if config.sampling.engine == "torch" else _vllm)(config, model, chat, run)
+    return (_torch if config.sampling.engine == "torch" else _vllm)(config, model, chat, run, peers)
 
 
-def _torch(config: TrainConfig, model: PreTrainedModel, chat: ChatFormat, _: Path) -> TrainedEngine:
+def _torch(config: TrainConfig, model: PreTrainedModel, chat: ChatFormat, _: Path, __: Peers) -> TrainedEngine:
     from agent.sampling.torch_engine import TorchEngine
 
     return TorchEngine(
@@ -37,7 +40,7 @@ def _torch(config: TrainConfig, model: PreTrainedModel, chat: ChatFormat, _: Pat
     )
 
 
-def _vllm(config: TrainConfig, model: PreTrainedModel, chat: ChatFormat, run: Path) -> TrainedEngine:
+def _vllm(config: TrainConfig, model: PreTrainedModel, chat: ChatFormat, run: Path, peers: Peers) -> TrainedEngine:
     from agent.sampling.patience import Patience
     from agent.sampling.publish import Publisher
     from agent.sampling.server_url import check_server_url
@@ -57,6 +60,7 @@ def _vllm(config: TrainConfig, model: PreTrainedModel, chat: ChatFormat, run: Pa
         max_context=sampling.max_context,
         temperature=sampling.temperature,
         patience=Patience(budget_seconds=sampling.request_seconds, attempt_seconds=sampling.request_seconds / 2),
+        peers=peers,
     )
     engine.start(
         Expected(sampling.max_context, vocab_size, PROBE_TEXT, tuple(chat.plain_ids(PROBE_TEXT)), ids, logprobs)

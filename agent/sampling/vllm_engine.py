@@ -15,10 +15,11 @@ from random import Random
 
 import httpx
 
+from agent.grpo.distributed import ALONE, Peers
 from agent.sampling.engine import Sample
 from agent.sampling.loop_thread import LoopThread
 from agent.sampling.patience import Patience
-from agent.sampling.publish import Publisher
+from agent.sampling.publish import Published, Publisher
 from agent.sampling.vllm_check import Expected, check_served_weights, check_server
 from agent.sampling.vllm_fleet import Fleet
 from agent.sampling.vllm_session import Limits, VllmSession
@@ -62,11 +63,12 @@ class VllmEngine:
         max_context: int = 1024,
         temperature: float = 1.0,
         patience: Patience | None = None,
+        peers: Peers = ALONE,
     ) -> None:
         if temperature < 0 or max_rows < 1 or max_context < 1:
             raise UsageError(1, "temperature must be >= 0, max_rows and max_context >= 1", where="sampling engine")
         self.temperature = temperature
-        self._publisher = publisher
+        self._publisher, self._peers = publisher, peers
         self._limits = Limits(vocab_size, max_context, frozenset(stop_token_ids), asyncio.Semaphore(max_rows))
         self._thread = LoopThread("vllm-client")
         self._client = _new_client(max_rows)
@@ -93,16 +95,23 @@ class VllmEngine:
 
     def refresh(self) -> None:
         """Give the model's current weights to the servers: call it after an optimiser step, between rollouts."""
-        self._thread.run(self.fleet.update(self._publisher.publish()))
+        self.fleet.weights = self._peers.first(self._update)
 
     def close(self) -> None:
         """Take the weights from the servers and disconnect; may be called twice."""
         if self._client.is_closed:
             return
-        self._thread.run(self.fleet.close())
+        if self._peers.is_first:
+            self._thread.run(self.fleet.close())
         self._thread.run(self._client.aclose())
         self._thread.close()
         self._publisher.remove_all()
+
+    def _update(self) -> Published:
+        """One of several processes that train together brings the weights; they are the same in all."""
+        weights = self._publisher.publish()
+        self._thread.run(self.fleet.update(weights))
+        return weights
 
     async def _check(self, expected: Expected) -> str:
         bases = await asyncio.gather(*(check_server(server, expected) for server in self.fleet.servers))

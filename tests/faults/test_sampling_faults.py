@@ -13,14 +13,17 @@ import pytest
 
 from agent.arena import Arena
 from agent.chat_format import ChatFormat
+from agent.grpo.groups import Group
+from agent.grpo.live_doctor import LiveDoctor
 from agent.policies.local import LocalPolicy
-from agent.rollout import rollout_many
+from agent.rollout import Rollout, rollout_many
 from agent.sampling.patience import Patience, wished_pause
 from agent.sampling.vllm_wire import BadReply, Refused, Unreachable, VllmServer
 from inbox_env.actions import StopReason
 from inbox_env.errors import DivergedError, ExitCode, UpstreamError
 from inbox_env.store import build_inbox
 from inbox_env.synthetic import generate_inbox
+from inbox_env.trajectory import Trajectory
 from rewards.ladder import LadderConfig, make_ladder
 from tests.agent.remote import remote, wide_model, within
 from tests.agent.tiny import LIMITS, make_tokenizer
@@ -233,3 +236,40 @@ async def test_f39_what_overflows_the_servers_context_is_cut_not_an_error(chat, 
         assert (sample.token_ids, sample.is_stopped) == ([], False)
         assert (await session.sample([3], 5)).token_ids == []
         session.close()
+
+
+def trajectory(stop_reason):
+    return Trajectory(
+        question_id="q", inbox="i", policy="p", question="?", opening="", turns=(), stop_reason=stop_reason
+    )
+
+
+def look(doctor, step, num_failed):
+    """Show the doctor a step of 20 rollouts of which some failed."""
+    reasons = [StopReason.ERROR] * num_failed + [StopReason.ANSWERED] * (20 - num_failed)
+    rollouts = tuple(Rollout(trajectory(reason), None) for reason in reasons)
+    findings = doctor.look([Group(None, rollouts, ())], {"step": step})
+    doctor.check()
+    return [(finding.name, str(finding.severity)) for finding in findings]
+
+
+def test_f41_failed_rollouts_are_warned_of_from_a_twentieth_and_end_the_run_above_a_tenth(tmp_path, chat):
+    doctor = LiveDoctor(tmp_path, chat, ["failed_rollouts"])
+    assert look(doctor, 1, 1) == []
+    assert look(doctor, 2, 2) == [("failed_rollouts", "warning")]
+    assert look(doctor, 3, 2) == []
+    with pytest.raises(UpstreamError, match=r"of the last 80 episodes.*failed_rollouts, step 4") as caught:
+        look(doctor, 4, 12)
+    assert caught.value.exit_code == ExitCode.UPSTREAM
+    assert look(LiveDoctor(tmp_path, chat, []), 1, 12) == [("failed_rollouts", "error")]
+
+
+@pytest.mark.parametrize("fault", ["raises", "hangs", "is killed"])
+async def test_f41_a_rollout_that_fails_is_marked_and_the_others_finish(chat, tokenizer, tmp_path, arena, fault):
+    with remote(wide_model(), chat, tokenizer, tmp_path, max_rows=1) as (engine, (tiny,)):
+        tiny.faults.append({"raises": (400,), "hangs": "hang", "is killed": "garbage"}[fault])
+        policy = LocalPolicy(engine, chat, prompt="laptop", max_new_tokens=4)
+        envs = arena.envs(arena.questions[:3])
+        found = await rollout_many(policy, envs, concurrency=1, deadline_seconds=1.0)
+    bad = [one.trajectory.stop_reason in (StopReason.ERROR, StopReason.DEADLINE) for one in found]
+    assert bad == [True, False, False]

@@ -213,9 +213,10 @@ def test_a_finding_stops_the_run_when_asked(tmp_path, arena, chat, monkeypatch):
 
 def test_weights_that_stay_at_home_are_found_while_the_run_goes_on(tmp_path, arena, chat, monkeypatch):
     grpo = {"steps": 12, "learning_rate": 0.05, "stop_on": ["sampler_has_old_weights"]}
-    with monkeypatch.context() as patch, pytest.raises(DivergedError, match="sampler_has_old_weights"):
+    with monkeypatch.context() as patch:
         patch.setattr("agent.sampling.torch_engine.TorchEngine.refresh", lambda _: None)
-        train(tmp_path / "run", arena, chat, grpo=grpo)
+        with pytest.raises(DivergedError, match="sampler_has_old_weights"):
+            train(tmp_path / "run", arena, chat, grpo=grpo)
     assert "sampler_has_old_weights" in names(tmp_path / "run")
     healthy = train(tmp_path / "healthy", arena, chat, grpo=grpo)
     assert "sampler_has_old_weights" not in names(healthy)

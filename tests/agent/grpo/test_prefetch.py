@@ -16,6 +16,7 @@ from agent.grpo.prefetch import Batch, Prefetch, is_fresh, overlap
 from agent.grpo.trainer import GrpoTrainer
 from inbox_env.trajectory import read_trajectories
 from tests.agent.grpo.test_trainer import Stopped, spread
+from tests.agent.grpo.torchrun import together
 from tests.agent.remote import lora, plain, wide_model
 from tests.agent.tiny import make_config
 from tests.agent.vllm_server import TinyVllm, serving
@@ -94,6 +95,14 @@ def test_a_model_in_this_process_cannot_sample_while_it_trains(tmp_path):
         make_config(tmp_path, grpo={"max_staleness": 1})
 
 
+def train_alone(peers, folder, arena, chat, url):
+    """Train a step ahead in one of several processes, on a server that is there already."""
+    config = make_config(folder, grpo={"steps": 3, "max_staleness": 1}, sampling={"engine": "vllm", "servers": [url]})
+    trainer = GrpoTrainer(config, lora(wide_model(), folder / f"base{peers.rank}"), chat, arena, arena, folder, peers)
+    trainer._reward_fn = spread
+    trainer.train()
+
+
 def train(folder, arena, chat, tokenizer, *, max_staleness=1, stop_after=None, resumes=False, steps=4):
     """Train a few steps over HTTP; returns the trainer."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -152,3 +161,15 @@ def test_an_interrupted_run_asks_the_questions_again_that_were_played_ahead(tmp_
     again = train(tmp_path / "cut", arena, chat, tokenizer, resumes=True)
     assert again.step == 4
     assert questions(tmp_path / "cut") == questions(tmp_path / "whole")
+
+
+def test_two_processes_play_ahead_together_and_only_one_brings_the_weights(tmp_path, arena, chat, tokenizer):
+    train(tmp_path / "one", arena, chat, tokenizer, steps=3)
+    (tmp_path / "two").mkdir()
+    tiny = TinyVllm(plain(wide_model()), tokenizer)
+    with serving(tiny) as url:
+        together(train_alone, tmp_path / "two", arena, chat, url)
+    assert tiny.paths.count("/v1/load_lora_adapter") == 4
+    assert [row["staleness"] for row in read_metrics(tmp_path / "two" / "metrics.jsonl")] == [0, 1, 1]
+    assert questions(tmp_path / "two") == questions(tmp_path / "one")
+    assert texts(tmp_path / "two") == texts(tmp_path / "one")
