@@ -133,7 +133,8 @@ def _load_with_unsloth(config: ModelConfig, seed: int, max_context: int) -> Load
         use_gradient_checkpointing=False,
         random_state=seed,
     )
-    return LoadedModel(model.eval(), ChatFormat.load(folder), read_card(folder))
+    card = read_card(folder)
+    return LoadedModel(model.eval(), ChatFormat.load(folder, card.enable_thinking), card)
 
 
 def _needs_package(name: str, what: str) -> None:
