@@ -22,6 +22,8 @@ class ModelConfig(BaseModel):
     """Fetch the model from the hub when it is neither a folder nor in the hub's local cache."""
     prompt: str = "laptop"
     """System prompt: a file of agent/prompts, without its ending."""
+    enable_thinking: bool | None = None
+    """The chat template's switch for thinking, where it has one; not set: as the model's folder or template has it."""
     device: str = "cpu"
     """Device of model and sampler, as torch names it; auto takes the first CUDA device, or the CPU without one."""
     threads: int = Field(default=0, ge=0)

@@ -49,6 +49,8 @@ class AgentCard(BaseModel):
     """Tokens of one episode."""
     base_sha256: str = ""
     """Of an adapter: the hash of the model that it was trained on (`agent.base_identity`)."""
+    enable_thinking: bool | None = None
+    """The chat template's switch for thinking; None leaves it as the template has it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +68,8 @@ def load_model(path: Path, device: str = "cpu", *, dtype: Any = "auto", **option
     `options` go to transformers. Raises UsageError or CorruptError.
     """
     folder = model_folder_of(path)
-    chat, card = ChatFormat.load(folder), read_card(folder)
+    card = read_card(folder)
+    chat = ChatFormat.load(folder, card.enable_thinking)
     if not (folder / ADAPTER_CONFIG).is_file():
         return LoadedModel(_load_weights(folder, device, dtype, options), chat, card)
     base = resolve_base(read_adapter_config(folder)["base"], folder)

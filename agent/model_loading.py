@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 
+from agent.chat_format import ChatFormat
 from agent.devices import needs_cuda, resolve_device
 from agent.gradient_checkpointing import enable_gradient_checkpointing
 from agent.lora import ADAPTER_CONFIG, add_lora, merge_adapter
@@ -40,6 +41,9 @@ def load_trainee(
         loaded = _load(config, device, seed, started)
     if config.gradient_checkpointing:
         enable_gradient_checkpointing(loaded.model)
+    if config.enable_thinking is not None:
+        chat = ChatFormat.load(model_folder_of(find_model(config.path)), config.enable_thinking)
+        return LoadedModel(loaded.model, chat, loaded.card)
     return loaded
 
 
@@ -111,8 +115,6 @@ def _load_with_unsloth(config: ModelConfig, seed: int, max_context: int) -> Load
     """Load through `FastLanguageModel`; its own inference and its remote code stay off."""
     from unsloth import FastLanguageModel
 
-    from agent.chat_format import ChatFormat
-
     folder = model_folder_of(find_model(config.path, allow_download=config.allow_download))
     model, _ = FastLanguageModel.from_pretrained(
         model_name=str(folder),
@@ -133,7 +135,8 @@ def _load_with_unsloth(config: ModelConfig, seed: int, max_context: int) -> Load
         use_gradient_checkpointing=False,
         random_state=seed,
     )
-    return LoadedModel(model.eval(), ChatFormat.load(folder), read_card(folder))
+    card = read_card(folder)
+    return LoadedModel(model.eval(), ChatFormat.load(folder, card.enable_thinking), card)
 
 
 def _needs_package(name: str, what: str) -> None:

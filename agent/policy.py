@@ -12,7 +12,32 @@ from typing import Protocol
 from inbox_env.actions import Action, Observation, Opening
 from inbox_env.env import EnvLimits
 
-__all__ = ["Actor", "Opening", "Policy", "TokenTrace"]
+__all__ = ["Actor", "Opening", "Policy", "PolicyFailure", "TokenTrace", "Usage"]
+
+
+class PolicyFailure(Exception):
+    """What a policy acts through is out of order: the episode ends as an error, which is no answer.
+
+    `kind` names the part (api), `what` what happened, in words that hold no secret and no mail.
+    """
+
+    def __init__(self, kind: str, what: str) -> None:
+        super().__init__(f"{kind}: {what}")
+        self.kind = kind
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens that were read by a model and produced by it."""
+
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+
+    def __add__(self, other: Usage) -> Usage:
+        return Usage(self.prompt_tokens + other.prompt_tokens, self.completion_tokens + other.completion_tokens)
+
+    def __sub__(self, other: Usage) -> Usage:
+        return Usage(self.prompt_tokens - other.prompt_tokens, self.completion_tokens - other.completion_tokens)
 
 
 @dataclass(slots=True)
@@ -41,6 +66,11 @@ class Actor(Protocol):
 
     trace: TokenTrace | None  # None for policies without tokens
     is_truncated: bool  # the last action was cut by a token limit
+
+    @property
+    def usage(self) -> Usage:
+        """What the episode has cost so far."""
+        ...
 
     async def act(self, observation: Observation | None) -> Action:
         """Return the next action; `observation` is None on the first turn."""

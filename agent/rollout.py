@@ -1,23 +1,28 @@
 """Playing episodes: a policy and an environment take turns until something stops them.
 
-What goes wrong inside an episode is recorded in its trajectory, never raised: a bad rollout is data.
-Knows nothing of rewards, models or training.
+What goes wrong inside an episode is recorded in its trajectory, never raised: a bad rollout is data. Only when too
+many go wrong is something raised (`check_errors`). Knows nothing of rewards, models or training.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from agent.policy import Actor, Policy, TokenTrace
-from inbox_env.actions import Action, InvalidToolCall, Observation, StopReason, ToolResult
+from agent.policy import Actor, Policy, PolicyFailure, TokenTrace, Usage
+from inbox_env.actions import Action, InvalidToolCall, Observation, Opening, StopReason, ToolResult
 from inbox_env.env import NO_CALL, InboxEnv
-from inbox_env.errors import MailsleuthError
+from inbox_env.errors import MailsleuthError, UpstreamError
 from inbox_env.trajectory import ToolResultRecord, Trajectory, Turn
 
 OnTurn = Callable[[Turn], None]
+
+WARN_SHARE = 0.05
+MIN_ERRORS = 3  # of fewer, no share says anything
+_SKIPPED = "skipped: too many episodes before it ended in an error"
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,22 +38,114 @@ async def rollout(
 ) -> Rollout:
     """Return one played episode; `on_turn` is called after each turn, `deadline_seconds` bounds the whole."""
     opening = env.opening()
-    actor = policy.start(opening)
     turns: list[Turn] = []
-    started, error = time.monotonic(), ""
+    actor: Actor | None = None
+    started, error, is_late = time.monotonic(), "", False
     try:
-        async with asyncio.timeout(deadline_seconds) as deadline:
-            stop_reason = await _play(actor, env, turns, on_turn)
+        actor = policy.start(opening)
+        try:
+            async with asyncio.timeout(deadline_seconds) as deadline:
+                stop_reason = await _play(actor, env, turns, on_turn)
+        finally:
+            is_late = deadline.expired()
+            actor.close()
     except MailsleuthError:
         raise  # our own or the user's mistake: it would hit every episode
-    except Exception as failure:  # a time-out of something else than our deadline is an outage
-        is_late = isinstance(failure, TimeoutError) and deadline.expired()
-        stop_reason = StopReason.DEADLINE if is_late else StopReason.ERROR
-        error = "" if is_late else f"{type(failure).__name__}: {failure}"[:500]
-    finally:
-        actor.close()
+    except (Exception, asyncio.CancelledError) as failure:
+        if isinstance(failure, asyncio.CancelledError) and _is_cancelled():
+            raise  # by the caller; otherwise what the policy waited for was cancelled: its worker is gone
+        # A time-out of something else than our deadline is an outage.
+        is_deadline = isinstance(failure, TimeoutError) and is_late
+        stop_reason = StopReason.DEADLINE if is_deadline else StopReason.ERROR
+        error = "" if is_deadline else _error_text(failure)
+    seconds = time.monotonic() - started
+    return Rollout(
+        _trajectory(policy, env, opening, turns, stop_reason, error, seconds), actor.trace if actor else None
+    )
+
+
+async def rollout_many(
+    policy: Policy,
+    envs: Iterable[InboxEnv],
+    *,
+    concurrency: int = 256,
+    deadline_seconds: float | None = None,
+    fail_share: float | None = None,
+) -> list[Rollout]:
+    """Return the rollouts of `envs` in their order, at most `concurrency` under way at once.
+
+    When more than `fail_share` of them ended in an error, those that have not begun are marked so as well; what was
+    played is kept, and `check_errors` says what to do about it.
+    """
+    envs = list(envs)
+    gate = asyncio.Semaphore(concurrency)
+    limit = len(envs) if fail_share is None else max(MIN_ERRORS - 1, int(fail_share * len(envs)))
+    num_errors = 0
+
+    async def play(env: InboxEnv) -> Rollout:
+        nonlocal num_errors
+        async with gate:
+            if num_errors > limit:
+                return Rollout(_trajectory(policy, env, env.opening(), [], StopReason.ERROR, _SKIPPED, 0.0), None)
+            played = await rollout(policy, env, deadline_seconds=deadline_seconds)
+            num_errors += played.trajectory.stop_reason is StopReason.ERROR
+            return played
+
+    return list(await asyncio.gather(*(play(env) for env in envs)))
+
+
+def check_errors(trajectories: Sequence[Trajectory], fail_share: float) -> str:
+    """Return a warning when 5 % or more of the episodes ended in an error, else nothing.
+
+    Raises UpstreamError when more than `fail_share` did: what is learnt or reported from the rest would mislead.
+    """
+    errors = [one.error for one in trajectories if one.stop_reason is StopReason.ERROR and one.error != _SKIPPED]
+    num_lost = sum(one.stop_reason is StopReason.ERROR for one in trajectories)
+    if num_lost < MIN_ERRORS or num_lost < WARN_SHARE * len(trajectories):
+        return ""
+    common = Counter(errors).most_common(1)[0][0] if errors else _SKIPPED
+    what = f"{num_lost} of {len(trajectories)} episodes ended in an error, most often: {common[:120]}"
+    if num_lost > fail_share * len(trajectories):
+        next_step = "mend the cause and run it again, or raise --fail-on-error"
+        raise UpstreamError(70, what, next_step=next_step)
+    return what
+
+
+async def _play(actor: Actor, env: InboxEnv, turns: list[Turn], on_turn: OnTurn | None) -> StopReason:
+    observation: Observation | None = None
+    while True:
+        started, before = time.monotonic(), actor.usage
+        action = await actor.act(observation)
+        seconds = time.monotonic() - started
+        observation = Observation((), StopReason.MAX_TOKENS) if actor.is_truncated else env.step(action)
+        turns.append(_turn(action, observation.results, seconds, actor.usage - before))
+        if on_turn:
+            on_turn(turns[-1])
+        if observation.stop_reason is not None:
+            return observation.stop_reason
+
+
+def _is_cancelled() -> bool:
+    task = asyncio.current_task()
+    return task is None or bool(task.cancelling())
+
+
+def _error_text(failure: BaseException) -> str:
+    text = str(failure) if isinstance(failure, PolicyFailure) else f"{type(failure).__name__}: {failure}"
+    return text[:500]
+
+
+def _trajectory(
+    policy: Policy,
+    env: InboxEnv,
+    opening: Opening,
+    turns: Sequence[Turn],
+    stop_reason: StopReason,
+    error: str,
+    seconds: float,
+) -> Trajectory:
     final = env.final
-    trajectory = Trajectory(
+    return Trajectory(
         question_id=opening.question_id,
         inbox=env.question.inbox,
         policy=policy.name,
@@ -60,44 +157,11 @@ async def rollout(
         sources=final.sources if final else (),
         unknown_sources=final.unknown_sources if final else (),
         error=error,
-        seconds=time.monotonic() - started,
+        seconds=seconds,
     )
-    return Rollout(trajectory, actor.trace)
 
 
-async def rollout_many(
-    policy: Policy, envs: Iterable[InboxEnv], *, concurrency: int = 256, deadline_seconds: float | None = None
-) -> list[Rollout]:
-    """Return the rollouts of `envs` in their order, at most `concurrency` under way at once."""
-    gate = asyncio.Semaphore(concurrency)
-
-    async def play(env: InboxEnv) -> Rollout:
-        async with gate:
-            return await rollout(policy, env, deadline_seconds=deadline_seconds)
-
-    return list(await asyncio.gather(*(play(env) for env in envs)))
-
-
-async def _play(actor: Actor, env: InboxEnv, turns: list[Turn], on_turn: OnTurn | None) -> StopReason:
-    observation: Observation | None = None
-    while True:
-        started = time.monotonic()
-        num_before = _num_sampled(actor)
-        action = await actor.act(observation)
-        seconds = time.monotonic() - started
-        observation = Observation((), StopReason.MAX_TOKENS) if actor.is_truncated else env.step(action)
-        turns.append(_turn(action, observation.results, seconds, _num_sampled(actor) - num_before))
-        if on_turn:
-            on_turn(turns[-1])
-        if observation.stop_reason is not None:
-            return observation.stop_reason
-
-
-def _num_sampled(actor: Actor) -> int:
-    return sum(actor.trace.action_mask) if actor.trace else 0
-
-
-def _turn(action: Action, results: Sequence[ToolResult], seconds: float, num_tokens: int) -> Turn:
+def _turn(action: Action, results: Sequence[ToolResult], seconds: float, usage: Usage) -> Turn:
     records = [
         ToolResultRecord(
             name=result.name,
@@ -110,4 +174,10 @@ def _turn(action: Action, results: Sequence[ToolResult], seconds: float, num_tok
         for call, result in zip(action.calls or (NO_CALL,), results, strict=False)
     ]
     text = action.text or "\n".join(call.raw for call in action.calls if isinstance(call, InvalidToolCall))
-    return Turn(text=text, results=tuple(records), seconds=seconds, num_tokens=num_tokens)
+    return Turn(
+        text=text,
+        results=tuple(records),
+        seconds=seconds,
+        num_tokens=usage.completion_tokens,
+        num_prompt_tokens=usage.prompt_tokens,
+    )

@@ -29,7 +29,10 @@ class ToolResultRecord(BaseModel):
 
 
 class Turn(BaseModel):
-    """One action of the policy and its results; `seconds` is the time the policy took to act."""
+    """One action of the policy and its results; `seconds` is the time the policy took to act.
+
+    `num_tokens` were produced for it and `num_prompt_tokens` read (an API reads the whole conversation every turn).
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -37,6 +40,7 @@ class Turn(BaseModel):
     results: tuple[ToolResultRecord, ...]
     seconds: float = 0.0
     num_tokens: int = 0
+    num_prompt_tokens: int = 0
 
 
 class Trajectory(BaseModel):

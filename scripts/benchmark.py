@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 import platform
+import sys
 from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -25,6 +26,7 @@ from inbox_env.errors import ExitCode, UsageError
 from inbox_env.questions import Question, read_questions
 from inbox_env.store import EmailStore
 from scripts.benchmark_summary import BenchRow, Comparison, Unreachable, compare, find_unreachable, make_row, markdown
+from scripts.consent import add_consent, confirm_sending
 from scripts.report import policies_table
 from scripts.run_folder import Summary
 from scripts.terminal import console, safe_line
@@ -42,8 +44,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         required=True,
         metavar="NAME",
         help="keywords-and, keywords-names, keywords-bm25, keywords-retry (each also as NAME+local:FOLDER), "
-        "demonstrator, oracle, local:FOLDER; repeatable",
+        "demonstrator, oracle, local:FOLDER, api:PROVIDER/MODEL; repeatable",
     )
+    add_consent(parser)
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of episodes and report")
     parser.add_argument("--mode", choices=("answer", "find"), default="answer", help="what counts as right")
     parser.add_argument("--inbox", action="append", metavar="NAME", help="only questions about this inbox; repeatable")
@@ -52,6 +55,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--temperature", type=float, default=0.0, help="of sampling, for local policies (default 0)")
     parser.add_argument("--seed", type=int, default=0, help="of sampling (default 0)")
     parser.add_argument("--concurrency", type=int, default=64, metavar="N", help="episodes at once (default 64)")
+    parser.add_argument("--deadline", type=float, default=300.0, metavar="SECONDS", help="of one episode (default 300)")
+    parser.add_argument(
+        "--fail-on-error",
+        type=float,
+        default=0.1,
+        metavar="SHARE",
+        help="give up when more than this share of episodes ends in an error (default 0.1)",
+    )
     parser.add_argument("--json", action="store_true", help="print summary.json instead of the table")
 
 
@@ -59,6 +70,8 @@ def run(args: argparse.Namespace) -> int:
     """Play what is missing, write and print the comparison, and return the exit code."""
     if args.concurrency < 1:
         raise UsageError(9, "--concurrency is at least 1")
+    if args.deadline <= 0 or not 0 <= args.fail_on_error <= 1:
+        raise UsageError(10, "--deadline is above 0 and --fail-on-error a share from 0 to 1")
     specs = list(dict.fromkeys(args.policy))
     baseline = _baseline(args.baseline, specs)
     questions = _questions(args)
@@ -66,10 +79,20 @@ def run(args: argparse.Namespace) -> int:
     arena = Arena.open(args.mailbox, questions, EnvLimits())
     unreachable = find_unreachable(arena, arena.questions)
     policies = [load_policy(spec, arena.gold, temperature=args.temperature, seed=args.seed) for spec in specs]
+    confirm_sending(specs, is_agreed=args.yes_send)
     _check_settings(args, specs)
-    evaluation = EvaluationFolder(args.out, arena, _split(args.questions, questions), args.mode)
+    split = _split(args.questions, questions)
+    evaluation = EvaluationFolder(
+        args.out,
+        arena,
+        split,
+        args.mode,
+        deadline_seconds=args.deadline,
+        fail_share=args.fail_on_error,
+        on_warning=lambda text: print(f"warning: {safe_line(text)}", file=sys.stderr),
+    )
     reports = [_play(evaluation, policy, arena, spec, args) for policy, spec in zip(policies, specs, strict=True)]
-    plays = {spec: evaluation.trajectories(spec) for spec in specs}
+    plays = {spec: evaluation.trajectories(spec, with_errors=True) for spec in specs}
     rows = [make_row(report, plays[report.name], arena.questions, args.mode) for report in reports]
     comparisons = compare(plays, baseline, arena.questions, args.mode)
     summary = _summary(args, arena.questions, rows, comparisons, unreachable)

@@ -33,6 +33,10 @@ class BenchRow(PolicyReport):
     """Half of the episodes took at most this long, at the concurrency they were played with."""
     seconds_p95: float
     """95 % of them took at most this long."""
+    num_prompt_tokens: int
+    """Tokens that the model read, over all episodes; an API reads the whole conversation every turn."""
+    num_tokens: int
+    """Tokens that it wrote."""
 
 
 class Comparison(BaseModel):
@@ -72,12 +76,15 @@ def make_row(report: PolicyReport, plays: Plays, questions: Sequence[Question], 
     """Return the row of one policy, whose plays hold every question."""
     right = [float(correctness(plays[question.id], question, mode)) for question in questions]
     seconds = [plays[question.id].seconds for question in questions]
+    turns = [turn for question in questions for turn in plays[question.id].turns]
     median, p95 = np.quantile(seconds, [0.5, 0.95])
     return BenchRow(
         **report.model_dump(),
         ci95_inbox=clustered_bootstrap(right, [question.inbox for question in questions]),
         seconds_median=round(float(median), 4),
         seconds_p95=round(float(p95), 4),
+        num_prompt_tokens=sum(turn.num_prompt_tokens for turn in turns),
+        num_tokens=sum(turn.num_tokens for turn in turns),
     )
 
 

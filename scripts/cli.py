@@ -63,7 +63,7 @@ EXTRA_OF_PACKAGE = {
     "bitsandbytes": "gpu",
     "unsloth": "gpu",
     "vllm": "gpu",
-    "litellm": "judge",
+    "litellm": "api",
     "wandb": "track",
     "tensorboard": "track",
 }

@@ -18,15 +18,17 @@ from pathlib import Path
 from agent.policies import load_policy
 from agent.policy import Policy
 from agent.rollout import rollout
+from inbox_env.actions import StopReason
 from inbox_env.emails import Email
 from inbox_env.env import EnvLimits, InboxEnv
-from inbox_env.errors import UsageError
+from inbox_env.errors import ExitCode, UsageError
 from inbox_env.inbox import Inbox
 from inbox_env.questions import Question, read_questions
 from inbox_env.store import EmailStore
 from inbox_env.synthetic.mailbox import SyntheticRecipe, ensure_mailbox
 from inbox_env.trajectory import Trajectory, write_trajectories
 from rewards.ladder import LadderConfig, make_ladder
+from scripts.consent import add_consent, confirm_sending
 from scripts.episode_view import EpisodeView
 from scripts.search import parse_day
 from scripts.terminal import console
@@ -41,7 +43,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--mailbox", type=Path, help="mailbox file made by `mailsleuth import`")
     parser.add_argument("--inbox", help="name of the inbox in it; see `mailsleuth inboxes`")
     parser.add_argument("--as-of", type=parse_day, metavar="DAY", help="today (default: the day of the newest mail)")
-    parser.add_argument("--policy", required=True, help="who looks: local:FOLDER, or for labelled questions a script")
+    parser.add_argument(
+        "--policy",
+        required=True,
+        help="who looks: local:FOLDER, api:PROVIDER/MODEL, or for labelled questions a script",
+    )
+    add_consent(parser)
     asked = parser.add_mutually_exclusive_group()
     asked.add_argument("--question", metavar="TEXT", help="ask this and end")
     asked.add_argument("--questions", type=Path, metavar="FILE", help="play the questions of a JSON Lines file")
@@ -58,13 +65,16 @@ def run(args: argparse.Namespace) -> int:
     try:
         inbox = Inbox(store, name)
         policy = load_policy(args.policy, {question.id: question for question in labelled} or None)
+        confirm_sending([args.policy], is_agreed=args.yes_send)
         today = args.as_of or _last_day(store, name)
         with asyncio.Runner() as runner:  # one loop for all episodes: a policy may keep tasks in it
-            for question in labelled or _asked(args.question, name, today):
+            played = [
                 runner.run(_play(args, policy, inbox, question, is_labelled=bool(labelled)))
+                for question in labelled or _asked(args.question, name, today)
+            ]
     finally:
         store.close()
-    return 0
+    return ExitCode.UPSTREAM if StopReason.ERROR in played else ExitCode.OK
 
 
 def _chosen(args: argparse.Namespace) -> tuple[Path, str, list[Question]]:
@@ -93,7 +103,8 @@ def _about(inbox: str, identity: str | None, questions: list[Question]) -> list[
 
 async def _play(
     args: argparse.Namespace, policy: Policy, inbox: Inbox, question: Question, *, is_labelled: bool
-) -> None:
+) -> StopReason:
+    """Play one question, show it, and return what ended it."""
     view = EpisodeView(console())
     view.question(question)
     env = InboxEnv(inbox, question, policy.limits or EnvLimits())
@@ -106,6 +117,7 @@ async def _play(
         view.reward(question, reward)
     if args.save:
         write_trajectories(args.save, [trajectory], append=True)
+    return trajectory.stop_reason
 
 
 def _asked(question: str | None, inbox: str, today: date | None) -> Iterator[Question]:

@@ -141,7 +141,7 @@ def _run(
         evaluation.forget("control")
     with open_tracker(config, folder) as tracker:
         _train(trainer, tracker, console)
-    card = _card(config)
+    card = _card(config, loaded)
     save_model(folder / "model", LoadedModel(loaded.model, loaded.chat, card))
     reports.append(_play(trainer, evaluation, "trained", questions))
     if with_control:
@@ -248,7 +248,7 @@ def _control(
     return _play(trainer, evaluation, "control", questions)
 
 
-def _card(config: TrainConfig) -> Any:
+def _card(config: TrainConfig, loaded: LoadedModel) -> Any:
     from agent.model_folder import AgentCard
 
     return AgentCard(
@@ -256,6 +256,7 @@ def _card(config: TrainConfig) -> Any:
         limits=config.env.limits(),
         max_new_tokens=config.sampling.max_new_tokens,
         max_context=config.sampling.max_context,
+        enable_thinking=loaded.chat.enable_thinking,
     )
 
 

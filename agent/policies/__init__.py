@@ -6,12 +6,14 @@
 | `keywords-and+local:FOLDER` .. | the same search, read by the model of that folder |
 | `demonstrator` `oracle` | privileged scripts (labelled) |
 | `local:FOLDER` | a run or a transformers folder, sampled in this process |
+| `api:PROVIDER/MODEL` | a chat model behind an API, as litellm names it |
 """
 
 from __future__ import annotations
 
 from pathlib import Path
 
+from agent.policies.api import API, load_api
 from agent.policies.demonstrator import demonstrator, oracle
 from agent.policies.heuristics import ANY_KEYWORD, HEURISTICS
 from agent.policies.scripted import Gold, ScriptedPolicy, perfect_reader
@@ -29,6 +31,8 @@ def load_policy(spec: str, gold: Gold | None = None, *, temperature: float = 0.0
     """
     if spec.startswith(LOCAL):
         return load_local(Path(spec.removeprefix(LOCAL)), temperature=temperature, seed=seed)
+    if spec.startswith(API):
+        return load_api(spec, temperature=temperature, seed=seed)
     search, _, reader_spec = spec.partition("+")
     if search in HEURISTICS:
         return _heuristic(search, reader_spec, gold, temperature, seed)
@@ -36,7 +40,7 @@ def load_policy(spec: str, gold: Gold | None = None, *, temperature: float = 0.0
         return demonstrator(_labels(spec, gold), seed)
     if spec == "oracle":
         return oracle(_labels(spec, gold))
-    known = ", ".join((*HEURISTICS, "demonstrator", "oracle", "local:FOLDER"))
+    known = ", ".join((*HEURISTICS, "demonstrator", "oracle", "local:FOLDER", "api:PROVIDER/MODEL"))
     raise UsageError(60, f"no policy named {spec!r}", next_step=f"one of {known}")
 
 

@@ -9,7 +9,7 @@ from collections import Counter
 from hashlib import sha256
 
 from agent.chat_format import ChatFormat
-from agent.policy import TokenTrace
+from agent.policy import TokenTrace, Usage
 from agent.prompts import system_prompt
 from agent.sampling.engine import SamplingEngine, Session
 from inbox_env.actions import Action, Observation, Opening
@@ -25,6 +25,12 @@ class LocalActor:
         self._trace = self.trace
         self._session, self._chat, self._max_new_tokens = session, chat, max_new_tokens
         self._prompt_ids = prompt_ids
+
+    @property
+    def usage(self) -> Usage:
+        """Tokens appended and tokens sampled."""
+        num_sampled = sum(self._trace.action_mask)
+        return Usage(len(self._trace.action_mask) - num_sampled, num_sampled)
 
     async def act(self, observation: Observation | None) -> Action:
         """Append the prompt or the observation, sample a turn, and return what it says."""

@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
 from random import Random
 from typing import Any
 
-from agent.policy import TokenTrace
+from agent.policy import TokenTrace, Usage
 from inbox_env.actions import Action, Observation, Opening, ToolCall
 from inbox_env.env import EnvLimits
 from inbox_env.questions import Question
@@ -57,6 +57,11 @@ class ScriptedActor:
         self._opening, self._script, self._reader = opening, script, reader
         self._played: list[tuple[Action, Observation]] = []
         self._last: Action | None = None
+
+    @property
+    def usage(self) -> Usage:
+        """A script costs nothing."""
+        return Usage()
 
     async def act(self, observation: Observation | None) -> Action:
         """Return what the script does next."""

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from agent.chat_format import ChatFormat, parse_call
+from agent.chat_format import ChatFormat
+from agent.tool_calls import parse_call
 from inbox_env.actions import Action, InvalidToolCall, ToolCall
 from inbox_env.errors import CorruptError, UsageError
 from inbox_env.tools import tool_schemas
@@ -51,12 +52,11 @@ REWRITING = {
     "drops what was said before": TEMPLATE.replace(
         "{{ message.content }}", "{%- if message.role != 'assistant' or loop.last -%}{{ message.content }}{%- endif -%}"
     ),
-    "hides old results": TEMPLATE.replace(
-        "{{ message.content }}", "{%- if loop.revindex > 3 and message.role == 'tool' -%}old"
-        "{%- else -%}{{ message.content }}{%- endif -%}"
+    "shows how much was said before each result": TEMPLATE.replace(
+        "{{ message.content }}",
+        "{{ message.content }}{%- if message.role != 'assistant' -%}{{ loop.index }}{%- endif -%}",
     ),
     "counts the messages first": "{{ messages | length }}" + TEMPLATE,
-    "never ends a turn": TEMPLATE.replace("<|end|>", ""),
 }  # fmt: skip
 
 
@@ -132,9 +132,9 @@ def test_a_conversation_only_ever_grows_and_says_what_the_template_says(either, 
         ids = ids + said + either.observation_ids([result])
         assert said[-1] in either.stop_token_ids
         assert not either.stop_token_ids & set(said[:-1])
-        spoken = either.decode(said).removesuffix(either._end)
+        spoken = either.decode(said).removesuffix(either.turns.end)
         messages += [{"role": "assistant", "content": spoken}, {"role": "tool", "content": result}]
-    rendered = either._render(messages, is_open=True)
+    rendered = either.template.render(messages, is_open=True)
     assert either.decode(ids) == unicodedata.normalize("NFC", rendered) or either.decode(ids) == rendered
 
 
@@ -151,9 +151,9 @@ def test_a_template_that_decorates_only_the_last_closed_turn_is_accepted(shared_
     ids = qwen3.prompt_ids("s", "q")
     messages = [{"role": "system", "content": "s"}, {"role": "user", "content": "q"}]
     for result in ("no mail", "one mail"):
-        ids += qwen3.plain_ids("call") + qwen3._trusted(qwen3._end) + qwen3.observation_ids([result])
+        ids += qwen3.plain_ids("call") + sorted(qwen3.stop_token_ids)[-1:] + qwen3.observation_ids([result])
         messages += [{"role": "assistant", "content": "call"}, {"role": "tool", "content": result}]
-    assert qwen3.decode(ids) == qwen3._render(messages, is_open=True)
+    assert qwen3.decode(ids) == qwen3.template.render(messages, is_open=True)
 
 
 @pytest.mark.parametrize("template", [None, "{{ raise_exception('no tools') }}", "{{ messages[0].content + 1 }}", "{%"])

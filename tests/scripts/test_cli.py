@@ -92,7 +92,7 @@ FAILURES = [
     (UsageError(7, "no such file", where="x.mbox", next_step="check it"), 2, "error[E-USE-07]: no such file - x.mbox"),
     (CorruptError(1, "damaged"), 4, "error[E-DAT-01]: damaged"),
     (_missing("torch"), 2, "pip install -e '.[train]'"),
-    (_missing("litellm"), 2, "pip install -e '.[judge]'"),
+    (_missing("litellm"), 2, "pip install -e '.[api]'"),
     (_missing("own_module"), 1, "error[E-BUG-00]: ModuleNotFoundError"),
     (OSError(errno.ENOSPC, "No space left on device", "/x/y"), 5, "No space left on device - /x/y"),
     (FileNotFoundError(errno.ENOENT, "No such file or directory", "/x/y"), 2, "/x/y"),

@@ -13,6 +13,7 @@ import pytest
 from agent.policies.scripted import Script, ScriptedPolicy, answer, hit_numbers, perfect_reader, read, search
 from inbox_env.actions import Opening, StopReason
 from inbox_env.emails import Address, Email
+from inbox_env.errors import ExitCode
 from inbox_env.questions import Question, write_questions
 from inbox_env.store import build_inbox
 from inbox_env.synthetic.mailbox import SyntheticRecipe
@@ -20,6 +21,7 @@ from inbox_env.trajectory import ToolResultRecord, Trajectory, Turn, read_trajec
 from scripts.cli import main
 from scripts.episode_view import EpisodeView
 from scripts.terminal import console
+from tests.agent.chat_server import call, completion, failing, serving
 
 HOSTILE = "\x1b]52;c;ZXZpbA==\x07\x1b[2J[bold]x[/bold]\u202e\x9b31m"
 
@@ -172,3 +174,16 @@ def test_nothing_hostile_reaches_the_terminal() -> None:
     shown = out.getvalue()
     assert "[bold]x[/bold]" in shown
     assert [attack for attack in ("\x1b", "\x07", "\x9b", "\u202e") if attack in shown] == []
+
+
+def test_an_episode_that_the_api_lost_is_shown_and_is_exit_code_6(
+    mailbox: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with serving(completion(call("search_emails", {"keywords": ["Falcon"]})), failing(400)) as server:
+        monkeypatch.setenv("MAILSLEUTH_API_BASE", server.url)
+        options = ["--mailbox", str(mailbox), "--inbox", "me", "--policy", "api:openai/m"]
+        assert main(["play", *options, "--question", "How large is the Falcon budget?"]) == ExitCode.UPSTREAM
+    shown = capsys.readouterr()
+    assert "7 tokens" in shown.out
+    assert "no answer: api: BadRequestError (400)" in shown.out
+    assert shown.err == ""
