@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 from transformers import PreTrainedModel
@@ -53,7 +54,7 @@ def _vllm(config: TrainConfig, model: PreTrainedModel, chat: ChatFormat, run: Pa
     logprobs = _prompt_logprobs(model, ids)
     engine = VllmEngine(
         [check_server_url(url, allow_public=sampling.allow_public_servers) for url in sampling.servers],
-        Publisher(model, Path(sampling.weights_folder) if sampling.weights_folder else run / "sampler"),
+        Publisher(model, _weights_folder(config, run, peers)),
         stop_token_ids=set(chat.stop_token_ids),
         vocab_size=vocab_size,
         max_rows=sampling.max_rows,
@@ -66,6 +67,15 @@ def _vllm(config: TrainConfig, model: PreTrainedModel, chat: ChatFormat, run: Pa
         Expected(sampling.max_context, vocab_size, PROBE_TEXT, tuple(chat.plain_ids(PROBE_TEXT)), ids, logprobs)
     )
     return engine
+
+
+def _weights_folder(config: TrainConfig, run: Path, peers: Peers) -> Path:
+    """Return where weights are published; what a killed sitting left in the run's own folder is removed."""
+    if config.sampling.weights_folder:
+        return Path(config.sampling.weights_folder)
+    if peers.is_first:
+        shutil.rmtree(run / "sampler", ignore_errors=True)
+    return run / "sampler"
 
 
 def _prompt_logprobs(model: PreTrainedModel, ids: tuple[int, ...]) -> tuple[float, ...]:

@@ -141,6 +141,17 @@ async def test_f37_a_run_without_servers_ends_as_an_upstream_failure(chat, token
         assert (await one_turn(engine)).token_ids
 
 
+@pytest.mark.parametrize("url", ["http://127.0.0.1:1", "http://no-such-host.invalid:8000"])
+async def test_f37_nobody_there_or_no_such_name_is_given_up_within_the_budget(url):
+    async with httpx.AsyncClient(trust_env=False) as client:
+        wire = VllmServer(url, client, Patience(5.0, 2.0, num_attempts=3, first_pause_seconds=0.01), Random(0))
+        started = time.monotonic()
+        with pytest.raises(Unreachable, match=r"api: ConnectError from .* after 3 attempts"):
+            await wire.complete({"prompt": [31]})
+        assert time.monotonic() - started < 5.5
+        assert not await wire.is_healthy()
+
+
 def test_f37_pauses_grow_are_spread_and_know_both_forms_of_retry_after():
     patience, random = Patience(first_pause_seconds=1.0, longest_pause_seconds=8.0), Random(0)
     pauses = [[patience.pause_seconds(attempt, random) for _ in range(50)] for attempt in range(1, 7)]

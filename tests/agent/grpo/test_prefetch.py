@@ -158,8 +158,10 @@ def test_rollouts_are_one_step_old_from_the_second_step_on_and_the_run_is_determ
 def test_an_interrupted_run_asks_the_questions_again_that_were_played_ahead(tmp_path, arena, chat, tokenizer):
     train(tmp_path / "whole", arena, chat, tokenizer)
     train(tmp_path / "cut", arena, chat, tokenizer, stop_after=3)
+    (tmp_path / "cut" / "sampler" / "policy-killed-000003").mkdir(parents=True)
     again = train(tmp_path / "cut", arena, chat, tokenizer, resumes=True)
     assert again.step == 4
+    assert not list((tmp_path / "cut" / "sampler").iterdir()), "what a kill left is gone, and what was published too"
     assert questions(tmp_path / "cut") == questions(tmp_path / "whole")
 
 
