@@ -51,6 +51,9 @@ COMMANDS = {
         "Train the laptop base model from scratch: tokenizer, copy drills, warm start on demonstrations.",
     ),
     "report": Command("scripts.report", "Write the report of a finished run."),
+    "export": Command(
+        "scripts.export", "Export a trained model: its adapter, or merged into its base; push it to the hub."
+    ),
     "bench-system": Command("scripts.bench_system", "Measure the speed of one part of the system."),
 }
 
@@ -60,7 +63,9 @@ EXTRA_OF_PACKAGE = {
     "tokenizers": "train",
     "safetensors": "train",
     "psutil": "train",
-    "peft": "gpu",
+    "httpx": "train",
+    "peft": "train",
+    "bitsandbytes": "gpu",
     "unsloth": "gpu",
     "vllm": "gpu",
     "pyarrow": "hub",

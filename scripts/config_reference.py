@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from agent.grpo.config import known_keys
+from scripts.plan import section
 
 INTRODUCTION = """# Configuration
 
@@ -20,7 +21,8 @@ Made from `agent/grpo/config.py` by `make docs`.
 
 def reference() -> str:
     """Return the whole page as Markdown."""
-    return INTRODUCTION + "".join(f"| `{key}` | {' '.join(meaning.split())} |\n" for key, meaning in known_keys())
+    table = "".join(f"| `{key}` | {' '.join(meaning.split())} |\n" for key, meaning in known_keys())
+    return INTRODUCTION + table + section()
 
 
 if __name__ == "__main__":

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from agent.evaluate import PolicyReport
     from agent.evaluation_folder import EvaluationFolder
     from agent.grpo.config import TrainConfig
+    from agent.grpo.distributed import Peers
     from agent.grpo.trainer import GrpoTrainer
     from agent.model_folder import LoadedModel
     from agent.tracking import Tracker
@@ -42,27 +43,79 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override one key; repeatable")
     parser.add_argument("--resume", action="store_true", help="go on with an interrupted run")
     parser.add_argument("--clean", action="store_true", help="empty the run folder first")
+    parser.add_argument("--force", action="store_true", help="resume with a changed configuration, model or data")
+    parser.add_argument("--max-memory", type=float, metavar="GIB", help="refuse to start above this; run.max_memory_gb")
     parser.add_argument("--control", action="store_true", help="also train the supervised control (as long again)")
 
 
 def run(args: argparse.Namespace) -> int:
     """Train and report; returns 0."""
     from agent.grpo.config import load_config
+    from agent.grpo.distributed import joined_by_torchrun
     from agent.run_folder import open_run
 
-    config = load_config(args.config, args.set)
-    with open_run(config, is_resuming=args.resume, is_clean=args.clean) as folder:
-        _run(config, folder, with_control=args.control, console=Console())
+    limit = [f"run.max_memory_gb={args.max_memory}"] if args.max_memory is not None else []
+    config, console = load_config(args.config, [*args.set, *limit]), Console()
+    with joined_by_torchrun(config.model.device) as peers:
+        if not peers.is_first:
+            _follow(config, peers)
+            return 0
+        with open_run(config, is_resuming=args.resume, is_clean=args.clean, is_forced=args.force) as folder:
+            _check_model(config, console)
+            _run(config, folder, peers, with_control=args.control, is_forced=args.force, console=console)
     return 0
 
 
-def _run(config: TrainConfig, folder: Path, *, with_control: bool, console: Console) -> None:
+def _follow(config: TrainConfig, peers: Peers) -> None:
+    """Train with the first process of a torchrun, which alone evaluates and writes."""
+    import torch
+
+    from agent.grpo.arenas import open_arena
+    from agent.grpo.stop_signals import orderly_stop
+    from agent.grpo.trainer import GrpoTrainer
+
+    if config.model.threads:
+        torch.set_num_threads(config.model.threads)
+    folder, quiet = config.run.out / config.run.name, Console(quiet=True)
+    peers.first(lambda: None)  # the first has opened the run and made what is trained from
+    train, dev = (open_arena(config.data, split, config.env.limits()) for split in ("train", "dev"))
+    loaded = _base_model(config, folder, train, quiet)
+    trainer = GrpoTrainer(config, loaded.model, loaded.chat, train, dev, folder, peers)
+    trainer.resume()
+    with orderly_stop() as stop:
+        trainer.train(stop=stop)
+
+
+def _check_model(config: TrainConfig, console: Console) -> None:
+    """Refuse what this machine cannot do, before anything is loaded."""
+    from agent.devices import free_memory_gb, resolve_device
+    from agent.grpo.memory_plan import check_memory, plan_memory
+    from agent.model_loading import check_loader, find_model
+    from agent.model_shape import read_shape
+
+    device = resolve_device(config.model.device)
+    check_loader(config.model)
+    source = find_model(config.model.path, allow_download=config.model.allow_download)
+    plan = plan_memory(config, read_shape(source))
+    console.print(plan.line())
+    check_memory(plan, config.run.max_memory_gb)
+    if plan.total_gb > (free := free_memory_gb(device)):
+        console.print(f"only {free:.1f} GiB are free: the run may end for want of memory (--max-memory refuses it)")
+
+
+def _run(
+    config: TrainConfig, folder: Path, peers: Peers, *, with_control: bool, is_forced: bool, console: Console
+) -> None:
     import torch
 
     from agent.evaluation_folder import EvaluationFolder
     from agent.grpo.arenas import open_arena
     from agent.grpo.trainer import GrpoTrainer
+    from agent.model_check import check_trainable
     from agent.model_folder import LoadedModel, save_model
+    from agent.model_loading import find_model
+    from agent.run_folder import check_identity
+    from agent.run_identity import run_identity
     from agent.tracking import open_tracker
 
     started = time.monotonic()
@@ -70,10 +123,14 @@ def _run(config: TrainConfig, folder: Path, *, with_control: bool, console: Cons
         torch.set_num_threads(config.model.threads)
     limits = config.env.limits()
     train, dev, test = (open_arena(config.data, split, limits) for split in ("train", "dev", "test"))
+    identity = run_identity(find_model(config.model.path), config.data, (train, dev, test))
+    check_identity(folder, identity, is_forced=is_forced)
     loaded = _base_model(config, folder, train, console)
+    check_trainable(loaded.model, config.sampling.max_context)
+    peers.first(lambda: None)  # lets the others go on
     questions = _spread(test.questions, config.eval.num_test_questions)
     evaluation = EvaluationFolder(folder / "evaluation", test, "test", config.reward.mode)
-    trainer = GrpoTrainer(config, loaded.model, loaded.chat, train, dev, folder)
+    trainer = GrpoTrainer(config, loaded.model, loaded.chat, train, dev, folder, peers)
     console.print(
         f"{folder}: {config.model.path}, {len(train.questions)} training questions, {len(questions)} for test"
     )
@@ -84,32 +141,39 @@ def _run(config: TrainConfig, folder: Path, *, with_control: bool, console: Cons
         evaluation.forget("control")
     with open_tracker(config, folder) as tracker:
         _train(trainer, tracker, console)
-    card = _card(config)
+    card = _card(config, loaded)
     save_model(folder / "model", LoadedModel(loaded.model, loaded.chat, card))
     reports.append(_play(trainer, evaluation, "trained", questions))
     if with_control:
         reports.append(_control(config, trainer.seconds, train, evaluation, test, questions, console))
     _write_samples(folder, config, evaluation, questions)
     _write_summary(folder, config, trainer, reports, time.monotonic() - started)
+    _write_card(folder, config, reports)
     _report(folder, console)
 
 
 def _base_model(config: TrainConfig, folder: Path, train: Arena, console: Console) -> LoadedModel:
     """Return the model that reinforcement learning starts from, warm-started (once a run) if so configured."""
     from agent.imitation import warm_start
-    from agent.model_folder import load_model, save_model
+    from agent.model_folder import save_model
 
     if not config.warm_start.steps:
-        return load_model(config.model.path, config.model.device)
+        return _load(config)
     warm = folder / "warm_start"
     if not warm.is_dir():
-        loaded = load_model(config.model.path, config.model.device)
+        loaded = _load(config)
         console.print(f"warm start: {config.warm_start.steps} steps of imitation")
         warm_start(config, loaded, train)
         partial = warm.with_suffix(".partial")
         save_model(partial, loaded)
         partial.rename(warm)
-    return load_model(warm, config.model.device)
+    return _load(config, started=warm)
+
+
+def _load(config: TrainConfig, started: Path | None = None) -> LoadedModel:
+    from agent.model_loading import load_trainee
+
+    return load_trainee(config.model, seed=config.run.seed, max_context=config.sampling.max_context, started=started)
 
 
 def _evaluate_before(
@@ -140,6 +204,8 @@ def _play(trainer: GrpoTrainer, evaluation: EvaluationFolder, role: Any, questio
 
 
 def _train(trainer: GrpoTrainer, tracker: Tracker, console: Console) -> None:
+    from agent.grpo.stop_signals import orderly_stop
+
     columns = (
         TextColumn("training"),
         BarColumn(),
@@ -158,7 +224,8 @@ def _train(trainer: GrpoTrainer, tracker: Tracker, console: Console) -> None:
                 console.print(f"step {int(row['step'])}: {text}")
             progress.update(task, completed=row["step"], description=text)
 
-        trainer.train(show)
+        with orderly_stop() as stop:
+            trainer.train(show, stop)
 
 
 def _control(
@@ -173,16 +240,15 @@ def _control(
     """Train the supervised control for as long as GRPO took, and play it."""
     from agent.grpo.trainer import GrpoTrainer
     from agent.imitation import train_control
-    from agent.model_folder import load_model
 
-    loaded = load_model(config.model.path, config.model.device)
+    loaded = _load(config)
     console.print(f"control: {seconds:.0f} s of further supervised training")
     train_control(config, loaded, train, seconds)
     trainer = GrpoTrainer(config, loaded.model, loaded.chat, train, test, evaluation.folder)
     return _play(trainer, evaluation, "control", questions)
 
 
-def _card(config: TrainConfig) -> Any:
+def _card(config: TrainConfig, loaded: LoadedModel) -> Any:
     from agent.model_folder import AgentCard
 
     return AgentCard(
@@ -190,6 +256,7 @@ def _card(config: TrainConfig) -> Any:
         limits=config.env.limits(),
         max_new_tokens=config.sampling.max_new_tokens,
         max_context=config.sampling.max_context,
+        enable_thinking=loaded.chat.enable_thinking,
     )
 
 
@@ -245,6 +312,15 @@ def _write_summary(
     (folder / "summary.json").write_text(json.dumps(summary, indent=1) + "\n", encoding="utf-8")
 
 
+def _write_card(folder: Path, config: TrainConfig, reports: list[PolicyReport]) -> None:
+    from agent.model_card import CardFacts
+    from agent.model_export import is_own_mail, write_model_card
+
+    rows = tuple(report.model_dump(mode="json") for report in reports)
+    facts = CardFacts(config, rows, bool(config.model.lora_rank), is_own_mail(folder))
+    write_model_card(folder / "model", facts)
+
+
 def _report(folder: Path, console: Console) -> None:
     from scripts.report import policies_table, write_report
     from scripts.run_folder import read_run_folder
@@ -259,3 +335,11 @@ def _version(package: str) -> str:
         return version(package)
     except PackageNotFoundError:
         return "not installed"
+
+
+if __name__ == "__main__":  # torchrun --nproc-per-node N -m scripts.train_email_agent --config FILE
+    import sys
+
+    from scripts.cli import main
+
+    raise SystemExit(main(["train", *sys.argv[1:]]))

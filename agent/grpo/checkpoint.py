@@ -1,7 +1,8 @@
 """Checkpoints: everything a run needs to go on bit for bit, in one folder that is either whole or not there.
 
-A folder `checkpoints/step-000040` holds model.safetensors, optimizer.safetensors, state.json and a manifest with
-the size and SHA-256 of each; nothing is pickled. Knows nothing of what the loop's own state means.
+A folder `checkpoints/step-000040` holds what is trained (model.safetensors or, of an adapted model,
+adapter_model.safetensors alone), optimizer.safetensors, state.json and a manifest with the size and SHA-256 of each;
+nothing is pickled. Knows nothing of what the loop's own state means.
 """
 
 from __future__ import annotations
@@ -20,6 +21,14 @@ from safetensors.torch import load_file, load_model, save_file, save_model
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from agent.lora import (
+    ADAPTER_CONFIG,
+    ADAPTER_WEIGHTS,
+    adapter_config,
+    adapter_state,
+    is_adapted,
+    load_adapter_state,
+)
 from inbox_env.durable import sync
 from inbox_env.errors import CorruptError, ResourceError
 
@@ -46,15 +55,24 @@ class Manifest(BaseModel):
     format: int = 1
     step: int
     files: dict[str, FileRecord]
+    base: str | None = None  # of an adapter: the hash of the model under it
 
 
 def save_checkpoint(
-    run: Path, step: int, model: nn.Module, optimizer: Optimizer, state: Mapping[str, Any], *, keep_last: int = 2
+    run: Path,
+    step: int,
+    model: nn.Module,
+    optimizer: Optimizer,
+    state: Mapping[str, Any],
+    *,
+    keep_last: int = 2,
+    base: str | None = None,
 ) -> Path:
     """Return the folder `run/checkpoints/step-<step>`, written beside and renamed when it is on disk.
 
-    `state` is JSON (random streams through `agent.grpo.random_streams`); older checkpoints beyond the newest
-    `keep_last` are removed afterwards. Raises ResourceError when the disk refuses, with the older ones untouched.
+    `state` is JSON (random streams through `agent.grpo.random_streams`); `base` is the hash of the model under an
+    adapter; older checkpoints beyond the newest `keep_last` are removed afterwards. Raises ResourceError when the disk
+    refuses, with the older ones untouched.
     """
     folder = run / "checkpoints"
     final = folder / f"{PREFIX}{step:06d}"
@@ -63,7 +81,8 @@ def save_checkpoint(
         folder.mkdir(parents=True, exist_ok=True)
         _remove_partials(folder)
         partial.mkdir()
-        _write(partial, step, model, optimizer, state)
+        _write(partial, model, optimizer, {"step": step, "loop": dict(state)})
+        _write_manifest(partial, step, base)
         _publish(partial, final)
     except (OSError, SafetensorError) as error:
         shutil.rmtree(partial, ignore_errors=True)
@@ -73,18 +92,24 @@ def save_checkpoint(
     return final
 
 
-def load_checkpoint(path: Path, model: nn.Module, optimizer: Optimizer | None = None) -> dict[str, Any]:
+def load_checkpoint(
+    path: Path, model: nn.Module, optimizer: Optimizer | None = None, *, base: str | None = None
+) -> dict[str, Any]:
     """Return the loop's state with its "step", after loading `model` and `optimizer` in place.
 
-    Raises CorruptError, before anything is loaded, when a file is absent, changed or cut short.
+    Raises CorruptError, before anything is loaded, when a file is absent, changed or cut short, or when the model under
+    the adapter is another than `base`.
     """
-    verify_checkpoint(path)
+    manifest = verify_checkpoint(path)
+    if manifest.base != base:
+        what, next_step = "the base model has changed since", "resume with the model that the run was started with"
+        raise CorruptError(4, what, where=str(path), next_step=next_step)
     state: dict[str, Any] = json.loads((path / STATE).read_text(encoding="utf-8"))
     try:
-        load_model(model, path / MODEL)
+        _load_weights(path, model)
         if optimizer is not None:
             optimizer.load_state_dict(_read_optimizer(path, state["optimizer"]))
-    except (RuntimeError, ValueError, KeyError) as error:
+    except (RuntimeError, ValueError, KeyError, FileNotFoundError) as error:
         next_step = "resume with the config that the run was started with"
         raise CorruptError(2, "the checkpoint is of another model", where=str(path), next_step=next_step) from error
     return {"step": state["step"], **state["loop"]}
@@ -110,14 +135,20 @@ def latest_checkpoint(run: Path) -> Path | None:
     return None
 
 
-def verify_checkpoint(path: Path) -> None:
-    """Raise CorruptError naming the first file of a checkpoint that is not what the manifest says."""
+def verify_checkpoint(path: Path) -> Manifest:
+    """Return the manifest; raises CorruptError naming the first file that is not what it says."""
     manifest = _read_manifest(path)
     for name, record in manifest.files.items():
         if not (path / name).is_file():
             raise _damaged(path / name, "is missing")
         if _record(path / name) != record:
             raise _damaged(path / name, "is cut short or changed")
+    return manifest
+
+
+def weights_file(path: Path) -> Path:
+    """Return the file of a checkpoint that holds what was trained: all weights, or an adapter's."""
+    return path / (ADAPTER_WEIGHTS if (path / ADAPTER_WEIGHTS).is_file() else MODEL)
 
 
 def _read_manifest(path: Path) -> Manifest:
@@ -128,7 +159,8 @@ def _read_manifest(path: Path) -> Manifest:
         raise _damaged(path / MANIFEST, "is missing") from error
     except ValidationError as error:
         raise _damaged(path / MANIFEST, "is cut short or changed") from error
-    is_whole = manifest.files.keys() >= {MODEL, OPTIMIZER, STATE} and manifest.format == 1
+    names = manifest.files.keys()
+    is_whole = names >= {OPTIMIZER, STATE} and bool(names & {MODEL, ADAPTER_WEIGHTS}) and manifest.format == 1
     if not is_whole or raw != _manifest_bytes(manifest) or path.name != f"{PREFIX}{manifest.step:06d}":
         raise _damaged(path / MANIFEST, "is cut short or changed")
     return manifest
@@ -138,18 +170,32 @@ def _damaged(path: Path, how: str) -> CorruptError:
     return CorruptError(1, f"checkpoint file {path.name} {how}", where=str(path.parent), next_step="use an older one")
 
 
-def _write(folder: Path, step: int, model: nn.Module, optimizer: Optimizer, state: Mapping[str, Any]) -> None:
-    save_model(model, str(folder / MODEL), metadata={"format": "pt"})
+def _write(folder: Path, model: nn.Module, optimizer: Optimizer, state: dict[str, Any]) -> None:
+    if is_adapted(model):
+        save_file(adapter_state(model), folder / ADAPTER_WEIGHTS, metadata={"format": "pt"})
+        (folder / ADAPTER_CONFIG).write_text(adapter_config(model), encoding="utf-8")
+    else:
+        save_model(model, str(folder / MODEL), metadata={"format": "pt"})
+        if config := getattr(model, "config", None):
+            config.to_json_file(folder / "config.json")  # the folder is a model that transformers loads
     tensors, optimizer_json = _split_optimizer(optimizer)
     save_file(tensors, folder / OPTIMIZER)
-    content = json.dumps({"step": step, "optimizer": optimizer_json, "loop": dict(state)})
+    content = json.dumps({"step": state["step"], "optimizer": optimizer_json, "loop": state["loop"]})
     (folder / STATE).write_text(content, encoding="utf-8")
-    if config := getattr(model, "config", None):
-        config.to_json_file(folder / "config.json")  # the folder is a model that transformers loads
-    manifest = Manifest(step=step, files={path.name: _record(path) for path in sorted(folder.iterdir())})
-    (folder / MANIFEST).write_bytes(_manifest_bytes(manifest))
+
+
+def _write_manifest(folder: Path, step: int, base: str | None) -> None:
+    files = {path.name: _record(path) for path in sorted(folder.iterdir())}
+    (folder / MANIFEST).write_bytes(_manifest_bytes(Manifest(step=step, files=files, base=base)))
     for path in [*folder.iterdir(), folder]:
         sync(path)
+
+
+def _load_weights(path: Path, model: nn.Module) -> None:
+    if is_adapted(model):
+        load_adapter_state(model, load_file(path / ADAPTER_WEIGHTS))
+    else:
+        load_model(model, path / MODEL)
 
 
 def _publish(partial: Path, final: Path) -> None:
@@ -199,4 +245,4 @@ def _record(path: Path) -> FileRecord:
 
 
 def _manifest_bytes(manifest: Manifest) -> bytes:
-    return manifest.model_dump_json(indent=1).encode()
+    return manifest.model_dump_json(indent=1, exclude_none=True).encode()

@@ -19,6 +19,8 @@ from agent.grpo.guards import GuardsConfig
 from agent.grpo.loss import LossConfig
 from agent.grpo.section import Section
 from agent.grpo.step_config import GrpoConfig
+from agent.model_config import ModelConfig
+from agent.sampling.config import SamplingConfig
 from inbox_env.env import EnvLimits
 from inbox_env.errors import UsageError
 from inbox_env.rendering import ResultStyle
@@ -40,19 +42,8 @@ class RunConfig(Section):
     """Keep this many of the newest checkpoints."""
     save_trajectories: bool = True
     """Keep every step's trajectories with their rewards, to be looked at afterwards."""
-
-
-class ModelConfig(Section):
-    """The model that is trained."""
-
-    path: Path = Path("data/base")
-    """Folder of the model and its tokenizer, as transformers loads it."""
-    prompt: str = "laptop"
-    """System prompt: a file of agent/prompts, without its ending."""
-    device: str = "cpu"
-    """Device of model and sampler, as torch names it."""
-    threads: int = Field(default=0, ge=0)
-    """Threads of torch on the CPU; 0 leaves torch's choice."""
+    max_memory_gb: float | None = Field(default=None, gt=0)
+    """Refuse to start when the run is estimated to need more memory than this, on the model's device."""
 
 
 class InboxesConfig(Section):
@@ -94,6 +85,8 @@ class MailboxConfig(Section):
     """Questions that are evaluated on during the run, about other inboxes."""
     test: Path
     """Questions that are evaluated on once, at the end, about other inboxes again."""
+    is_public: bool = False
+    """The mail is public, such as Enron's: a model trained on it may be pushed to the hub without further consent."""
 
 
 class DataConfig(Section):
@@ -137,19 +130,6 @@ class EnvConfig(Section):
         """Return these limits as the environment takes them."""
         style = ResultStyle(**self.model_dump(include=set(ResultStyle.model_fields)))
         return EnvLimits(max_turns=self.max_turns, max_invalid_calls=self.max_invalid_calls, style=style)
-
-
-class SamplingConfig(Section):
-    """How the policy is sampled in training."""
-
-    temperature: float = Field(default=1.0, gt=0)
-    """Temperature of the sampler and of the trained logprobs."""
-    max_new_tokens: int = Field(default=64, ge=1)
-    """Tokens of one turn."""
-    max_context: int = Field(default=1024, ge=1)
-    """Tokens of one episode, prompt and observations included."""
-    max_rows: int = Field(default=192, ge=1)
-    """Episodes that are sampled at once."""
 
 
 class EvalConfig(Section):
@@ -225,6 +205,8 @@ class TrainConfig(Section):
             raise ValueError("grpo.micro_batch_tokens must hold an episode of sampling.max_context tokens")
         if self.sampling.max_new_tokens >= self.sampling.max_context:
             raise ValueError("sampling.max_context must be larger than sampling.max_new_tokens")
+        if self.grpo.max_staleness and self.sampling.engine != "vllm":
+            raise ValueError('grpo.max_staleness needs sampling.engine = "vllm": one model cannot sample and train')
         if self.grpo.overlong_tokens >= self.sampling.max_context:
             raise ValueError("grpo.overlong_tokens must be less than sampling.max_context")
         return self

@@ -15,7 +15,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from agent.grpo.checkpoint import MODEL, PREFIX, verify_checkpoint
+from agent.grpo.checkpoint import PREFIX, verify_checkpoint, weights_file
 from inbox_env.errors import CorruptError
 
 FOLDER, BEST_FINITE = "refused", "best_finite.json"
@@ -47,7 +47,7 @@ def mark_best_finite(run: Path) -> Path | None:
             verify_checkpoint(path)
         except CorruptError:
             continue
-        if _is_finite_file(path / MODEL):
+        if _is_finite_file(weights_file(path)):
             content = {"step": _step(path), "checkpoint": str(path.relative_to(run))}
             with suppress(OSError):  # how the run ended matters more
                 (run / BEST_FINITE).write_text(json.dumps(content) + "\n", encoding="utf-8")

@@ -11,6 +11,7 @@ import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
+from typing import TextIO
 
 METRICS: Mapping[str, str] = MappingProxyType(
     {
@@ -24,6 +25,8 @@ METRICS: Mapping[str, str] = MappingProxyType(
         "unscorable_fraction": "share of rollouts without a reward, which are masked",
         "bad_reward_fraction": "share of rollouts whose reward was no number or out of range, which are masked",
         "zero_spread_fraction": "share of sampled groups whose rewards were all equal and that taught nothing",
+        "staleness": "updates between the weights that sampled and those that were trained (with grpo.max_staleness)",
+        "stale_groups": "groups that were dropped because they were older than grpo.max_staleness allows",
         "loss": "value of the policy loss, nats times advantage per sampled token",
         "entropy": "mean entropy of the policy at the sampled tokens, nats",
         "kl": "k3 estimate of how far the trained policy is from the one before the step, nats per token",
@@ -50,9 +53,15 @@ METRICS: Mapping[str, str] = MappingProxyType(
 class MetricsWriter:
     """Appends rows to a JSON Lines file that other processes may read while the run goes on."""
 
-    def __init__(self, path: Path, *, after_step: int = 0) -> None:
-        """Open `path`, keeping the rows up to step `after_step` (0: none) and removing later and torn ones."""
+    def __init__(self, path: Path | None, *, after_step: int = 0) -> None:
+        """Open `path`, keeping the rows up to step `after_step` (0: none) and removing later and torn ones.
+
+        Without a path rows are checked and go nowhere: another process of the run writes them.
+        """
         self.path = path
+        self._file: TextIO | None = None
+        if path is None:
+            return
         kept = [row for row in read_metrics(path) if row["step"] <= after_step] if path.is_file() else []
         beside = path.with_name(path.name + ".partial")
         beside.write_text("".join(_line(row) for row in kept), encoding="utf-8")
@@ -68,12 +77,14 @@ class MetricsWriter:
             raise ValueError(f"undocumented metric: {', '.join(sorted(unknown))}")
         if "step" not in row:
             raise ValueError("a row of metrics needs a step")
-        self._file.write(_line(row))
-        self._file.flush()
+        if self._file is not None:
+            self._file.write(_line(row))
+            self._file.flush()
 
     def close(self) -> None:
         """Close the file; may be called twice."""
-        self._file.close()
+        if self._file is not None:
+            self._file.close()
 
 
 def read_metrics(path: Path) -> Iterator[dict[str, float]]:

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
+from agent.grpo.distributed import ALONE, Peers
 from agent.grpo.logprobs import action_logprobs
 from agent.grpo.loss import LossConfig
 from agent.grpo.losses.entropy_mask import entropy_mask, entropy_threshold
@@ -26,7 +27,12 @@ Plan = list[list[MicroBatch]]  # the micro-batches of each update of a step
 
 
 def settle(
-    plan: Plan, model: PreTrainedModel, config: LossConfig, temperature: float, reference: Reference | None
+    plan: Plan,
+    model: PreTrainedModel,
+    config: LossConfig,
+    temperature: float,
+    reference: Reference | None,
+    peers: Peers = ALONE,
 ) -> tuple[Plan, Mismatch]:
     """Return the step's micro-batches with all that `config` asks for, and how far sampler and trainer are apart.
 
@@ -36,9 +42,9 @@ def settle(
     if reference is not None:
         plan = _each(plan, lambda batch: _with_reference(batch, model, reference, temperature))
     if config.needs_scoring(len(plan)):
-        plan, mismatch = _score(plan, model, config, temperature)
+        plan, mismatch = _score(plan, model, config, temperature, peers)
     if config.kl_in_reward:
-        plan = _penalise(plan, config.kl_in_reward)
+        plan = _penalise(plan, config.kl_in_reward, peers)
     return plan, mismatch
 
 
@@ -50,7 +56,9 @@ def _with_reference(batch: MicroBatch, model: PreTrainedModel, reference: Refere
     return replace(batch, ref_logprobs=reference.logprobs(batch.to(model.device), temperature).cpu())
 
 
-def _score(plan: Plan, model: PreTrainedModel, config: LossConfig, temperature: float) -> tuple[Plan, Mismatch]:
+def _score(
+    plan: Plan, model: PreTrainedModel, config: LossConfig, temperature: float, peers: Peers
+) -> tuple[Plan, Mismatch]:
     entropies: list[Tensor] = []
     mismatch = Mismatch()
 
@@ -66,8 +74,8 @@ def _score(plan: Plan, model: PreTrainedModel, config: LossConfig, temperature: 
 
     plan = _each(plan, score)
     if config.top_entropy < 1:
-        plan = _mask_by_entropy(plan, entropies, config.top_entropy)
-    return plan, mismatch
+        plan = _mask_by_entropy(plan, entropies, config.top_entropy, peers)
+    return plan, peers.sum(mismatch)
 
 
 def _correction(config: LossConfig, logprobs: Tensor, batch: MicroBatch) -> Tensor | None:
@@ -83,8 +91,9 @@ def _correction(config: LossConfig, logprobs: Tensor, batch: MicroBatch) -> Tens
     )
 
 
-def _mask_by_entropy(plan: Plan, entropies: Sequence[Tensor], top_share: float) -> Plan:
-    threshold = entropy_threshold(torch.cat(list(entropies)), top_share) if entropies else 0.0
+def _mask_by_entropy(plan: Plan, entropies: Sequence[Tensor], top_share: float, peers: Peers) -> Plan:
+    everywhere = peers.gather(entropies)
+    threshold = entropy_threshold(torch.cat(everywhere), top_share) if everywhere else 0.0
     left = iter(entropies)
 
     def mask(batch: MicroBatch) -> MicroBatch:
@@ -94,11 +103,12 @@ def _mask_by_entropy(plan: Plan, entropies: Sequence[Tensor], top_share: float) 
     return _each(plan, mask)
 
 
-def _penalise(plan: Plan, weight: float) -> Plan:
+def _penalise(plan: Plan, weight: float, peers: Peers) -> Plan:
     """Return the plan with KL towards the reference taken off the advantages, centred over the whole step."""
     batches = [batch for part in plan for batch in part]
-    num_tokens = sum(batch.num_actions for batch in batches)
-    difference = sum(float((batch.old_logprobs - _ref(batch)).sum()) for batch in batches) / max(num_tokens, 1)
+    num_tokens = peers.sum(sum(batch.num_actions for batch in batches))
+    difference = peers.sum(sum(float((batch.old_logprobs - _ref(batch)).sum()) for batch in batches))
+    difference /= max(num_tokens, 1)
 
     def penalise(batch: MicroBatch) -> MicroBatch:
         penalty = reward_penalty(batch.old_logprobs, _ref(batch), difference, weight)

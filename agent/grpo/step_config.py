@@ -10,6 +10,7 @@ from typing import Literal
 from pydantic import Field
 
 from agent.grpo.advantages import AdvantageScale, Baseline
+from agent.grpo.findings import FindingName
 from agent.grpo.section import Section
 
 
@@ -41,6 +42,12 @@ class GrpoConfig(Section):
     """Tokens below sampling.max_context from which an episode pays for its length, linearly; 0: never."""
     overlong_penalty: float = Field(default=-0.5, le=0)
     """What an episode pays that reaches sampling.max_context."""
+    max_staleness: int = Field(default=0, ge=0, le=1)
+    """1: the next step's rollouts are played while this one trains, by weights one step older (http engine only; set
+    loss.mismatch); a resumed run then plays that step again. 0: every rollout is of the newest weights."""
+    stop_on: tuple[FindingName, ...] = ()
+    """Findings of the doctor that stop the run, such as ["sampler_has_old_weights", "failed_rollouts"]; the latter is
+    warned of from 5 % of the last episodes and stops the run above 10 %."""
     updates_per_step: int = Field(default=1, ge=1)
     """Optimiser steps on the rollouts of one step, each on an equal share of them."""
     learning_rate: float = Field(default=1e-3, gt=0)

@@ -7,32 +7,43 @@ streams follow from the seed and the step, so that a resumed run equals an undis
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
+import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import torch
 from transformers import PreTrainedModel
 
 from agent.arena import Arena
+from agent.base_identity import base_sha256
 from agent.chat_format import ChatFormat
 from agent.grpo.checkpoint import latest_checkpoint, load_checkpoint, save_checkpoint
 from agent.grpo.config import TrainConfig
+from agent.grpo.distributed import ALONE, Peers
 from agent.grpo.divergence import dump_batch, is_finite, mark_best_finite
-from agent.grpo.grading import Overlong, declared_range
-from agent.grpo.groups import Group, play_groups, training_samples
+from agent.grpo.groups import Group, training_samples
 from agent.grpo.guards import RunGuards
+from agent.grpo.live_doctor import LiveDoctor
 from agent.grpo.metrics import MetricsWriter
+from agent.grpo.optimizer import make_optimizer
+from agent.grpo.playing import play_step
+from agent.grpo.prefetch import Batch, Prefetch
 from agent.grpo.question_order import QuestionOrder
 from agent.grpo.reference import make_reference
+from agent.grpo.samples import TrainingSample
 from agent.grpo.step_metrics import rollout_metrics, update_metrics
+from agent.grpo.stop_signals import GivenUp, StopRequest, cancel_grace
 from agent.grpo.update import Update, update
+from agent.lora import is_adapted
+from agent.out_of_memory import halve_on_out_of_memory, named_device_errors
 from agent.policies.local import LocalPolicy
 from agent.rollout import Rollout, rollout_many
-from agent.sampling.torch_engine import TorchEngine
+from agent.sampling.make_engine import make_engine
 from agent.segment_attention import enable_segment_attention
 from inbox_env.errors import DivergedError
 from inbox_env.questions import Question
@@ -49,29 +60,30 @@ class GrpoTrainer:
     """Trains `model` in place on the questions of `train`; writes metrics, trajectories and checkpoints to `run`."""
 
     def __init__(
-        self, config: TrainConfig, model: PreTrainedModel, chat: ChatFormat, train: Arena, dev: Arena, run: Path
+        self,
+        config: TrainConfig,
+        model: PreTrainedModel,
+        chat: ChatFormat,
+        train: Arena,
+        dev: Arena,
+        run: Path,
+        peers: Peers = ALONE,
     ) -> None:
-        self.config, self.model, self.run = config, model, run
+        self.config, self.model, self.run, self._peers = config, model, run, peers
         self.step, self.seconds, self.generated_tokens, self.trained_tokens = 0, 0.0, 0, 0
         self._chat, self._train, self._dev = chat, train, dev
         enable_segment_attention(model)
         self._reference = make_reference(model) if config.loss.needs_reference else None
-        self.engine = TorchEngine(
-            model,
-            stop_token_ids=set(chat.stop_token_ids),
-            max_rows=config.sampling.max_rows,
-            max_context=config.sampling.max_context,
-            temperature=config.sampling.temperature,
-        )
-        self._optimizer = torch.optim.AdamW(
-            model.parameters(),
-            lr=config.grpo.learning_rate,
-            betas=config.grpo.betas,
-            weight_decay=config.grpo.weight_decay,
-        )
+        self.engine = make_engine(config, model, chat, run, peers)
+        self._optimizer = make_optimizer(model, config.grpo)
+        self._base = base_sha256(model) if is_adapted(model) else None
         is_middling = config.grpo.curriculum == "middling"
         self._order = QuestionOrder(train.questions, config.run.seed, prefer_middling=is_middling)
         self._reward_fn = make_ladder(config.reward)
+        self._micro_batch_tokens = config.grpo.micro_batch_tokens
+        self._before_step: tuple[int, str] | None = None
+        self._prefetch, self._order_before = Prefetch(config.grpo.max_staleness), self._order.state()
+        self._doctor = LiveDoctor(run if peers.is_first else None, chat, config.grpo.stop_on)
         self._guards = RunGuards(config.guards)
 
     def resume(self) -> bool:
@@ -79,7 +91,7 @@ class GrpoTrainer:
         path = latest_checkpoint(self.run)
         if path is None:
             return False
-        state = load_checkpoint(path, self.model, self._optimizer)
+        state = load_checkpoint(path, self.model, self._optimizer, base=self._base)
         self.step, self.seconds = state["step"], state["seconds"]
         self.generated_tokens, self.trained_tokens = state["generated_tokens"], state["trained_tokens"]
         self._order.restore(state["order"])
@@ -88,36 +100,62 @@ class GrpoTrainer:
         self.engine.refresh()
         return True
 
-    def train(self, on_step: OnStep | None = None) -> None:
-        """Take the remaining steps.
+    def train(self, on_step: OnStep | None = None, stop: StopRequest | None = None) -> None:
+        """Take the remaining steps, or until `stop` is made: then the run is saved and left.
 
         Raises DivergedError when several steps in a row were refused, when rewards cannot be trusted, or when a
         threshold says so; the last good checkpoint is then named in `best_finite.json`.
         """
-        metrics = MetricsWriter(self.run / "metrics.jsonl", after_step=self.step)
+        path = self.run / "metrics.jsonl" if self._peers.is_first else None
+        metrics, stop = MetricsWriter(path, after_step=self.step), stop or StopRequest()
         try:
-            while not self._is_done():
-                row = self._take_step()
-                metrics.write(row)
-                if on_step:
-                    on_step(row)
-                self._check_thresholds(row)
-                if self.step % self.config.run.checkpoint_every == 0 or self._is_done():
-                    self.save()
+            with named_device_errors():
+                while not self._is_done():
+                    row = self._take_step()
+                    metrics.write(row)
+                    if on_step:
+                        on_step(row)
+                    self._check_thresholds(row)
+                    self._save_or_stop(stop)
         except DivergedError:
-            mark_best_finite(self.run)
+            if self._peers.is_first:
+                mark_best_finite(self.run)
+            raise
+        except GivenUp:
+            self._save_before_step()
             raise
         finally:
             metrics.close()
+
+    def _save_or_stop(self, stop: StopRequest) -> None:
+        if self._peers.is_any(stop.is_made):
+            stop.signum = stop.signum or signal.SIGTERM
+            cancel_grace()
+        if stop.is_made or self.step % self.config.run.checkpoint_every == 0 or self._is_done():
+            self.save()
+        if stop.is_made:
+            stop.leave()
+
+    def _save_before_step(self) -> None:
+        """Save the state before a step that was given up, unless its update has begun or there was none yet."""
+        if self._before_step is None:
+            return
+        self.step, state = self._before_step
+        if self.step and self.step % self.config.run.checkpoint_every:
+            self._write_checkpoint(json.loads(state))
 
     def save(self) -> Path:
         """Write a checkpoint of the current step; weights that are not finite never replace an older one."""
         if not is_finite(self.model):
             what, where = "the weights are not finite", f"step {self.step}"
             raise DivergedError(11, what, where=where, next_step="lower grpo.learning_rate and resume")
-        return save_checkpoint(
-            self.run, self.step, self.model, self._optimizer, self._state(), keep_last=self.config.run.keep_checkpoints
-        )
+        return self._write_checkpoint(self._state())
+
+    def _write_checkpoint(self, state: dict[str, Any]) -> Path:
+        keep = self.config.run.keep_checkpoints
+        if not self._peers.is_first:
+            return self.run
+        return save_checkpoint(self.run, self.step, self.model, self._optimizer, state, keep_last=keep, base=self._base)
 
     def evaluate(self, arena: Arena, questions: tuple[Question, ...], name: str = "local") -> list[Rollout]:
         """Return one rollout of each question at the evaluation temperature."""
@@ -154,79 +192,78 @@ class GrpoTrainer:
 
     def _take_step(self) -> dict[str, float]:
         started = time.monotonic()
+        self._before_step = self.step, json.dumps(self._state())
         self.step += 1
-        groups = self._play()
+        batch = self._prefetch.take(partial(self._play, self.step), self.step - 1)
+        groups = list(batch.groups)
         played = time.monotonic()
         self._check_rewards(groups)
-        learnt = self._learn(groups)
+        self._order_before = self._order.state()
+        play_next = None if self.step >= self.config.grpo.steps else partial(self._play, self.step + 1)
+        learnt = self._prefetch.train(partial(self._learn, batch), play_next, self.step - 1)
+        self.engine.refresh()
         trained = time.monotonic()
         self._note(groups, learnt)
         row: dict[str, float] = {"step": self.step, **rollout_metrics(groups, self.config.reward.mode)}
         row |= {**update_metrics(learnt), "learning_rate": self._optimizer.param_groups[0]["lr"]}
+        if self.config.grpo.max_staleness:
+            row |= {"staleness": self.step - 1 - batch.policy_version, "stale_groups": self._prefetch.num_dropped}
         row |= {"sample_seconds": played - started, "train_seconds": trained - played}
         if self.config.eval.every and self.step % self.config.eval.every == 0:
-            row["eval_accuracy"] = self._dev_accuracy()
-        row["seconds"] = time.monotonic() - started
+            row["eval_accuracy"] = self._peers.first(self._dev_accuracy)
+        row["seconds"] = self._peers.first(lambda: time.monotonic() - started)
         self.seconds += row["seconds"]
+        self._doctor.look(groups, row)
         return row
 
-    def _play(self) -> list[Group]:
-        """Return this step's groups; groups without spread are replaced, a bounded number of times."""
-        config = self.config.grpo
-        policy = self.policy("trainee", seed=self.config.run.seed * 1_000_003 + self.step)
-        groups: list[Group] = []
-        for _ in range(config.max_refills + 1):
-            num_missing = config.questions_per_step - sum(group.has_spread for group in groups)
-            if num_missing <= 0:
-                break
-            groups += asyncio.run(
-                play_groups(
-                    policy,
-                    self._train,
-                    self._order.take(num_missing),
-                    config.group_size,
-                    self._reward_fn,
-                    concurrency=self.config.sampling.max_rows,
-                    deadline_seconds=self.config.env.episode_seconds,
-                    reward_range=declared_range(self.config.reward),
-                    overlong=Overlong(
-                        self.config.sampling.max_context, config.overlong_tokens, config.overlong_penalty
-                    ),
-                )
-            )
-        return groups
+    async def _play(self, step: int) -> list[Group]:
+        policy = self.policy("trainee", seed=self.config.run.seed * 1_000_003 + step)
+        return await play_step(policy, self._train, self._order, self._reward_fn, self.config, self._peers.beside)
 
-    def _learn(self, groups: list[Group]) -> Update:
+    def _learn(self, batch: Batch) -> Update:
         config = self.config
         for parameters in self._optimizer.param_groups:
             parameters["lr"] = config.grpo.learning_rate_at(self.step)
         samples = training_samples(
-            [group for group in groups if group.has_spread],
-            self.step - 1,
+            [group for group in batch.groups if group.has_spread],
+            batch.policy_version,
             scale=config.grpo.advantage_scale,
             baseline=config.grpo.baseline,
             is_cut_masked=config.grpo.truncated == "mask",
         )
-        learnt = update(
+        self._before_step = None
+        learnt = self._update(samples)
+        self._check(learnt)
+        return learnt
+
+    def _update(self, samples: list[TrainingSample]) -> Update:
+        """Take the step; a device without memory for it gets it in smaller micro-batches, from then on."""
+        config = self.config
+        longest = max((sample.num_inputs for sample in samples), default=1)
+        take = partial(
+            update,
             self.model,
             self._optimizer,
-            samples,
+            self._peers.share(samples),
             config.loss,
             temperature=config.sampling.temperature,
-            max_tokens=config.grpo.micro_batch_tokens,
             grad_clip=config.grpo.grad_clip,
             reference=self._reference,
             num_updates=config.grpo.updates_per_step,
             max_sequence_tokens=config.max_sampled_tokens,
             guard=self._guards.spikes,
+            peers=self._peers,
         )
-        self._check(learnt)
-        self.engine.refresh()
+        if self._peers.size > 1:  # the others cannot know that one of them begins again
+            return take(max_tokens=self._micro_batch_tokens)
+        learnt, self._micro_batch_tokens = halve_on_out_of_memory(
+            lambda max_tokens: take(max_tokens=max_tokens), self._micro_batch_tokens, longest
+        )
         return learnt
 
     def _check(self, learnt: Update) -> None:
         self._guards.num_skipped = 0 if learnt.is_finite else self._guards.num_skipped + 1
-        if learnt.tensors:
+        if learnt.tensors and self._peers.is_first:
             path = dump_batch(self.run, self.step, learnt.tensors, learnt.reason)
             _log.warning("step %d skipped, %s: see %s", self.step, learnt.reason, path or "(not written)")
         if self._guards.num_skipped > MAX_SKIPPED_STEPS:
@@ -252,6 +289,7 @@ class GrpoTrainer:
             )
 
     def _check_thresholds(self, row: dict[str, float]) -> None:
+        self._doctor.check()
         for finding in self._guards.thresholds.check(row):
             if finding.is_stop:
                 raise DivergedError(13, str(finding), where=f"step {self.step}", next_step=finding.advice)
@@ -266,7 +304,7 @@ class GrpoTrainer:
                 self._order.retire(group.question)
             self.generated_tokens += sum(sum(r.trace.action_mask) for r in group.rollouts if r.trace)
         self.trained_tokens += learnt.num_tokens
-        if self.config.run.save_trajectories:
+        if self.config.run.save_trajectories and self._peers.is_first:
             folder = self.run / "trajectories"
             folder.mkdir(exist_ok=True)
             graded = (
@@ -290,10 +328,13 @@ class GrpoTrainer:
         return self.step >= self.config.grpo.steps or (limit is not None and self.seconds >= limit)
 
     def _state(self) -> dict[str, Any]:
+        order = self._order.state()
+        if self._prefetch.is_ahead:  # what was played ahead is not saved: its questions come again
+            order |= {name: self._order_before[name] for name in ("epoch", "position")}
         return {
             "seconds": self.seconds,
             "generated_tokens": self.generated_tokens,
             "trained_tokens": self.trained_tokens,
-            "order": self._order.state(),
+            "order": order,
             "guards": self._guards.state(),
         }

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from transformers import PreTrainedModel
 
+from agent.grpo.distributed import ALONE, Peers
 from agent.grpo.logprobs import action_logprobs
 from agent.grpo.loss import LossConfig, LossStatistics, policy_loss
 from agent.grpo.losses.averaging import StepSize
@@ -61,23 +62,26 @@ def update(
     num_updates: int = 1,
     max_sequence_tokens: int = 0,
     guard: Guard = refuse_not_finite,
+    peers: Peers = ALONE,
 ) -> Update:
     """Take one optimiser step on each of `num_updates` equal shares of `samples`, up to the first that `guard` refuses.
 
     The shares are dealt out in turn, so that each has rollouts of every group. `max_tokens` bounds a micro-batch;
-    `max_sequence_tokens` is the most that a sequence can sample (for a constant average).
+    `max_sequence_tokens` is the most that a sequence can sample (for a constant average). `samples` are this process's
+    share; the result is that of all `peers` together.
     """
     plan = [pack(samples[number::num_updates], max_tokens) for number in range(num_updates)]
-    plan, mismatch = settle(plan, model, config, temperature, reference)
+    plan, mismatch = settle(plan, model, config, temperature, reference, peers)
     done: list[Update] = []
     for batches in plan:
         size = StepSize(
-            sum(batch.num_actions for batch in batches),
-            sum(batch.num_sequences for batch in batches),
+            peers.sum(sum(batch.num_actions for batch in batches)),
+            peers.sum(sum(batch.num_sequences for batch in batches)),
             max_sequence_tokens,
         )
         optimizer.zero_grad(set_to_none=True)
-        found = _backward(model, batches, config, size, temperature)
+        found = _backward(model, batches, config, size, temperature).with_peers(peers)
+        peers.sum_gradients(model)
         norm = float(nn.utils.clip_grad_norm_(model.parameters(), grad_clip))
         reason = guard(found.loss, norm)
         if not reason:
@@ -100,6 +104,11 @@ class _Found:
     statistics: LossStatistics = field(default_factory=LossStatistics)
     mismatch: Mismatch = field(default_factory=Mismatch)
     logprobs: list[Tensor] = field(default_factory=list)
+
+    def with_peers(self, peers: Peers) -> _Found:
+        """Return the sums over all processes, with this one's logprobs."""
+        loss, num_tokens = peers.sum(self.loss), peers.sum(self.num_tokens)
+        return _Found(loss, num_tokens, peers.sum(self.statistics), peers.sum(self.mismatch), self.logprobs)
 
 
 def _backward(

@@ -1,7 +1,7 @@
 """The forward pass of a Hugging Face causal LM over a KV cache: ragged appends and one-token steps.
 
-Llama, Qwen2 and Qwen3 shapes. Only what a turn needs is computed: one token per row in a step, packed new
-tokens in an append, logits where they are asked for. Knows nothing of sampling, sessions or turns.
+Llama, Mistral, Qwen2, Qwen3 and SmolLM3 shapes. Only what a turn needs is computed: one token per row in a step,
+packed new tokens in an append, logits where they are asked for. Knows nothing of sampling, sessions or turns.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from agent.sampling.cached_model import Append
 from agent.sampling.decoder_weights import check_supported, read_layer, read_linear, read_rotations
 from agent.sampling.kv_cache import KVCache
 
@@ -22,19 +23,11 @@ from agent.sampling.kv_cache import KVCache
 Attend = Callable[[int, Tensor], Tensor]
 
 
-@dataclass(frozen=True, slots=True)
-class Append:
-    """New tokens for one row; their positions start at the row's filled length."""
-
-    row: int
-    token_ids: Sequence[int]
-
-
 class Decoder:
     """Runs `model`'s weights; call `refresh` whenever they changed."""
 
     def __init__(self, model: Any, max_context: int) -> None:
-        check_supported(model)
+        check_supported(model, max_context)
         config = model.config
         self._model = model
         self.num_heads: int = config.num_attention_heads
@@ -136,13 +129,13 @@ class Decoder:
         num_queries, num_rotated = self.num_heads, self.num_heads + self.num_kv_heads
         for index, layer in enumerate(self._layers):
             normed = F.rms_norm(hidden, hidden.shape[-1:], layer.input_norm, self._eps)
-            qkv = F.linear(normed, layer.qkv, layer.qkv_bias).view(len(tokens), -1, self.head_dim)
-            self._rotate(qkv[:, :num_rotated], rotations, layer.qk_norm)
+            qkv = layer.qkv(normed).view(len(tokens), -1, self.head_dim)
+            self._rotate(qkv[:, :num_rotated], rotations if layer.is_rotated else None, layer.qk_norm)
             cache.write(index, rows, positions, qkv[:, num_queries:].view(len(tokens), 2, -1, self.head_dim))
-            hidden = hidden + F.linear(attend(index, qkv[:, :num_queries]), layer.out, layer.out_bias)
+            hidden = hidden + layer.out(attend(index, qkv[:, :num_queries]))
             normed = F.rms_norm(hidden, hidden.shape[-1:], layer.mlp_norm, self._eps)
-            gate, up = F.linear(normed, layer.gate_up, layer.gate_up_bias).chunk(2, -1)
-            hidden = hidden + F.linear(F.silu(gate) * up, layer.down, layer.down_bias)
+            gate, up = layer.gate_up(normed).chunk(2, -1)
+            hidden = hidden + layer.down(F.silu(gate) * up)
         return hidden
 
     def _row_view(self, cache: KVCache, rows: Sequence[int], row_ids: Tensor) -> _RowView:
@@ -163,10 +156,15 @@ class Decoder:
     def _ids(self, values: Sequence[int]) -> Tensor:
         return torch.tensor(values, dtype=torch.long, device=self.device)
 
-    def _rotate(self, heads: Tensor, rotations: Tensor, norm: Tensor | None) -> None:
-        """Normalise (Qwen3) and rotate queries and keys in place: interleaved halves are complex numbers."""
+    def _rotate(self, heads: Tensor, rotations: Tensor | None, norm: Tensor | None) -> None:
+        """Normalise (Qwen3) and rotate (not in every layer of SmolLM3) queries and keys in place.
+
+        Interleaved halves are complex numbers.
+        """
         if norm is not None:
             torch.mul(F.rms_norm(heads, heads.shape[-1:], None, self._eps), norm, out=heads)
+        if rotations is None:
+            return
         pairs = heads.float().view(*heads.shape[:-1], -1, 2)  # float32 heads: a view, rotated in place
         torch.view_as_complex(pairs).mul_(rotations)
         if heads.dtype != torch.float32:

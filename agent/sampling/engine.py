@@ -39,3 +39,13 @@ class SamplingEngine(Protocol):
     def open(self, seed: int) -> Session:
         """Return a session whose random stream is `seed`'s: the same whatever runs beside it."""
         ...
+
+
+class TrainedEngine(SamplingEngine, Protocol):
+    """A sampling engine whose model is being trained."""
+
+    temperature: float
+
+    def refresh(self) -> None:
+        """Sample from the model's current weights: called after an optimiser step, between batches of rollouts."""
+        ...

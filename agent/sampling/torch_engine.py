@@ -2,7 +2,7 @@
 
 One pump task serves all sessions of an event loop: it appends what arrived, steps all active rows by one
 token, resolves those that stopped and yields, so that their tool results can join the next step.
-Knows nothing of text, chat or tools; the forward pass is `Decoder`'s.
+Knows nothing of text, chat or tools; the forward pass is a `CachedModel`'s.
 
 A session's random numbers depend on its seed alone. Its logits depend in their last bits on what runs
 beside it, because batched matrix products round differently with the batch: a random number that falls on
@@ -19,7 +19,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from agent.sampling.decoder import Append, Decoder
+from agent.out_of_memory import named_device_errors
+from agent.sampling.cached_model import Append
+from agent.sampling.decoders import make_decoder
 from agent.sampling.sample_tokens import sample_tokens
 from agent.sampling.torch_session import Request, TorchSession
 from inbox_env.errors import DivergedError, UsageError
@@ -34,7 +36,7 @@ class Prompt:
 
 
 class TorchEngine:
-    """Samples from `model` (Llama, Qwen2 or Qwen3, on its device and in its dtype) at `temperature`.
+    """Samples from `model` (any causal LM with full attention, on its device and in its dtype) at `temperature`.
 
     Temperature 0 takes the most likely token; its logprobs are those of temperature 1. Keeps keys and values
     of at most `max_rows` open sessions of at most `max_context` tokens each, sampled ones included; later
@@ -57,7 +59,7 @@ class TorchEngine:
         self.temperature = temperature
         self._stop_token_ids = frozenset(stop_token_ids)
         self._max_append_tokens = max_append_tokens
-        self._decoder = Decoder(model, max_context)
+        self._decoder = make_decoder(model, max_context)
         self._cache = self._decoder.new_cache(max_rows, max_context)
         self._owners: list[TorchSession] = []  # by row: open rows are always the first ones, read as one block
         self._waiting: deque[Request] = deque()  # for a row
@@ -110,7 +112,8 @@ class TorchEngine:
         try:
             await asyncio.sleep(0)  # let everyone who is about to ask, ask
             while self._arrived or self._active or (self._waiting and self._has_free_row()):
-                self._advance()
+                with named_device_errors():
+                    self._advance()
                 await asyncio.sleep(0)
         except BaseException as error:
             self._fail(error)

@@ -1,23 +1,32 @@
 """The decoder computes what the Hugging Face model computes, however the tokens arrive."""
 
+import peft
 import pytest
 import torch
 from transformers import (
     LlamaConfig,
     LlamaForCausalLM,
+    MistralConfig,
+    MistralForCausalLM,
     Qwen2Config,
     Qwen2ForCausalLM,
     Qwen3Config,
     Qwen3ForCausalLM,
+    SmolLM3Config,
+    SmolLM3ForCausalLM,
 )
 
-from agent.sampling.decoder import Append, Decoder
+from agent.sampling.cached_model import Append
+from agent.sampling.decoder import Decoder
+from agent.sampling.decoder_weights import read_layer
 from inbox_env.errors import ResourceError, UsageError
 
 KINDS = {
     "llama": (LlamaConfig, LlamaForCausalLM),
     "qwen2": (Qwen2Config, Qwen2ForCausalLM),
     "qwen3": (Qwen3Config, Qwen3ForCausalLM),
+    "mistral": (MistralConfig, MistralForCausalLM),
+    "smollm3": (SmolLM3Config, SmolLM3ForCausalLM),
 }
 VOCABULARY = 61
 
@@ -25,7 +34,9 @@ VOCABULARY = 61
 def tiny_model(kind="qwen3", *, kv_heads=2, tied=True, seed=0, **options):
     """A random model whose every weight, bias and norm differs from its usual start."""
     config_class, model_class = KINDS[kind]
-    head = {} if kind == "qwen2" else {"head_dim": 10}
+    head = {} if kind in ("qwen2", "smollm3") else {"head_dim": 10}
+    if kind == "smollm3":  # a layer without rotation
+        head |= {"no_rope_layers": [1, 0, 1], "pad_token_id": None, "bos_token_id": None, "eos_token_id": None}
     config = config_class(
         vocab_size=VOCABULARY,
         hidden_size=32,
@@ -119,6 +130,14 @@ def test_biases_of_every_projection_count():
     assert_close(appended(decoder, decoder.new_cache(1, 64), (0, ids)), full_logits(model, ids))
 
 
+@pytest.mark.parametrize("window", [None, 64])
+def test_a_window_that_holds_the_context_changes_nothing(window):
+    model = tiny_model("mistral", sliding_window=window)
+    decoder = Decoder(model, 64)
+    ids = random_ids(60)
+    assert_close(appended(decoder, decoder.new_cache(1, 64), (0, ids)), full_logits(model, ids))
+
+
 def test_scaled_rotary_embeddings_are_the_models_own():
     scaling = {
         "rope_type": "llama3",
@@ -157,7 +176,7 @@ def test_refresh_reads_changed_weights():
 
 
 def test_lora_deltas_are_read():
-    peft = pytest.importorskip("peft", reason="peft is not installed (extra gpu)")
+    torch.manual_seed(0)
     wrapped = peft.get_peft_model(
         tiny_model(), peft.LoraConfig(r=2, target_modules="all-linear", init_lora_weights=False)
     ).eval()
@@ -170,10 +189,49 @@ def test_lora_deltas_are_read():
         assert_close(appended(decoder, decoder.new_cache(1, 64), (0, ids)), full_logits(tiny_model(), ids))
 
 
+def adapted(dtype, size):
+    torch.manual_seed(0)
+    lora = peft.LoraConfig(r=2, lora_alpha=4, target_modules="all-linear", init_lora_weights=False)
+    wrapped = peft.get_peft_model(tiny_model("qwen2").to(dtype), lora).eval()
+    with torch.no_grad():
+        for name, weight in wrapped.named_parameters():
+            if "lora_B" in name:
+                weight.mul_(size)
+    return wrapped
+
+
+@pytest.mark.parametrize("size", [1.0, 1e-4])
+def test_an_adapter_beside_16_bit_weights_is_not_rounded_away(size):
+    wrapped = adapted(torch.bfloat16, size)
+    layer = wrapped.get_base_model().model.layers[1]
+    read = read_layer(layer, 8)
+    states = torch.randn(7, 32).to(torch.bfloat16)
+    inner = torch.randn(7, 44).to(torch.bfloat16)
+    attention, mlp = layer.self_attn, layer.mlp
+    with torch.inference_mode():
+        queries, keys, values = (linear(states) for linear in (attention.q_proj, attention.k_proj, attention.v_proj))
+        halves = [heads.view(7, -1, 2, 4).transpose(2, 3).flatten(1) for heads in (queries, keys)]
+        assert torch.equal(read.qkv(states), torch.cat([*halves, values], -1))
+        assert torch.equal(read.gate_up(states), torch.cat([mlp.gate_proj(states), mlp.up_proj(states)], -1))
+        assert torch.equal(read.out(states), attention.o_proj(states))
+        assert torch.equal(read.down(inner), mlp.down_proj(inner))
+    assert torch.equal(read.out.weight, attention.o_proj.base_layer.weight)
+
+
+def test_a_bfloat16_model_with_an_adapter_stays_near_the_model():
+    wrapped = adapted(torch.bfloat16, 1.0)
+    decoder = Decoder(wrapped.get_base_model(), 64)
+    ids = random_ids(12)
+    expected = full_logits(adapted(torch.float32, 1.0), ids)
+    allowed = 2 * (full_logits(wrapped, ids) - expected).abs().max()
+    assert (appended(decoder, decoder.new_cache(1, 64), (0, ids)) - expected).abs().max() < allowed
+
+
 @pytest.mark.parametrize(
     "options",
     [
         {"kind": "qwen2", "use_sliding_window": True, "sliding_window": 8, "max_window_layers": 1},
+        {"kind": "mistral", "sliding_window": 63},
         {"kind": "llama", "hidden_act": "gelu"},
         {"kind": "llama", "rope_parameters": {"rope_type": "dynamic", "rope_theta": 1e4, "factor": 2.0}},
     ],

@@ -1,0 +1,156 @@
+"""The doctor's checks over a run's numbers and trajectories: pure, the same live and afterwards.
+
+`examine_metrics` reads rows of metrics.jsonl, `examine_steps` what was played. Thresholds are named constants; they
+speak only of what lasts, because single steps are noisy. Knows nothing of files.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import pairwise
+from statistics import fmean, median
+
+from agent.grpo.findings import Finding, FindingName, Severity, found
+from inbox_env.actions import StopReason
+from inbox_env.trajectory import Trajectory
+
+Row = Mapping[str, float]
+
+WINDOW = 10  # steps that a share is averaged over, and that there must be before it is judged
+MAX_MISMATCH_KL, BAD_MISMATCH_KL = 0.01, 0.1  # nats a token
+MAX_ZERO_SPREAD, MAX_TRUNCATED, MAX_LOOPS = 0.7, 0.3, 0.1
+WARN_FAILED, MAX_FAILED = 0.05, 0.10
+MIN_ENTROPY, COLLAPSED_SHARE = 0.005, 0.1
+LEAST_JUMP, JUMP_IN_DEVIATIONS, NEEDED_FOR_JUMP = 0.25, 6.0, 5
+LOOP = 3  # equal calls in one episode
+
+
+def examine_metrics(rows: Sequence[Row]) -> list[Finding]:
+    """Return what the rows of metrics.jsonl say, in their order of steps."""
+    taught = [row for row in rows if row.get("trained_tokens", 0) > 0]
+    checks: tuple[Callable[[Sequence[Row]], Finding | None], ...] = (_mismatch, _old_weights, _entropy)
+    results = [check(taught) for check in checks] + [_not_finite(rows), _stale(rows)]
+    shares: tuple[tuple[FindingName, str, float], ...] = (
+        ("zero_spread", "zero_spread_fraction", MAX_ZERO_SPREAD),
+        ("truncated", "truncated_fraction", MAX_TRUNCATED),
+    )
+    results += [_share(rows, *share) for share in shares]
+    return [finding for finding in results if finding is not None] + list(reward_jumps(rows))
+
+
+def examine_steps(steps: Mapping[int, Sequence[Trajectory]]) -> list[Finding]:
+    """Return what the trajectories of the last steps say, by step number."""
+    last = dict(sorted(steps.items())[-WINDOW:])
+    played = [(step, line, trajectory) for step, lines in last.items() for line, trajectory in enumerate(lines, 1)]
+    if not played:
+        return []
+    loops = [place for *place, trajectory in played if most_repeated(trajectory) >= LOOP]
+    failed = [place for *place, trajectory in played if trajectory.stop_reason is StopReason.ERROR]
+    findings = []
+    if len(loops) > MAX_LOOPS * len(played):
+        evidence = f"{len(loops)} of the last {len(played)} episodes: {_places(loops)}"
+        findings.append(found("repeated_calls", Severity.WARNING, evidence, max(last)))
+    if len(failed) > WARN_FAILED * len(played):
+        severity = Severity.ERROR if len(failed) > MAX_FAILED * len(played) else Severity.WARNING
+        evidence = f"{len(failed)} of the last {len(played)} episodes: {_places(failed)}"
+        findings.append(found("failed_rollouts", severity, evidence, max(last)))
+    return findings
+
+
+def most_repeated(trajectory: Trajectory) -> int:
+    """Return how often the most frequent call of an episode was made with the same arguments."""
+    calls = Counter(
+        (result.name, json.dumps(result.arguments, sort_keys=True, default=str))
+        for turn in trajectory.turns
+        for result in turn.results
+        if result.arguments is not None
+    )
+    return max(calls.values(), default=0)
+
+
+def reward_jumps(rows: Sequence[Row]) -> Iterator[Finding]:
+    """Yield the steps whose mean reward rose far beyond what steps before it did.
+
+    Far: more than LEAST_JUMP, and more than JUMP_IN_DEVIATIONS median deviations of the earlier changes, over the
+    median of the three steps before.
+    """
+    rewards, last = [row.get("reward_mean", math.nan) for row in rows], -3
+    for place in range(NEEDED_FOR_JUMP, len(rewards)):
+        before = rewards[max(0, place - 2 * WINDOW) : place]
+        if not all(map(math.isfinite, [*before, rewards[place]])):
+            continue
+        usual = median(abs(after - earlier) for earlier, after in pairwise(before))
+        rise = rewards[place] - median(before[-3:])
+        if rise > max(LEAST_JUMP, JUMP_IN_DEVIATIONS * usual) and place - last >= 3:
+            last = place
+            step = int(rows[place]["step"])
+            evidence = f"step {step}: {median(before[-3:]):+.2f} to {rewards[place]:+.2f}"
+            yield found("reward_jump", Severity.WARNING, evidence, step)
+
+
+def _mismatch(rows: Sequence[Row]) -> Finding | None:
+    last = [_mismatch_kl(row) for row in rows[-WINDOW:]]
+    if len(last) < 3 or median(last) <= MAX_MISMATCH_KL:
+        return None
+    severity = Severity.ERROR if median(last) > BAD_MISMATCH_KL else Severity.WARNING
+    evidence = f"median {median(last):.3g} nats a token over the last {len(last)} steps, at most {MAX_MISMATCH_KL}"
+    return found("mismatch_kl", severity, evidence, int(rows[-1]["step"]))
+
+
+def _old_weights(rows: Sequence[Row]) -> Finding | None:
+    """Weights that stay at home: no disagreement at first, then more with every update."""
+    kls = [_mismatch_kl(row) for row in rows]
+    if len(kls) < 4 or not all(map(math.isfinite, kls)):
+        return None
+    first, last, half = kls[0], median(kls[-3:]), len(kls) // 2
+    is_growing = fmean(kls[half:]) > 2 * fmean(kls[:half]) and last > MAX_MISMATCH_KL
+    if first > last / 10 or not is_growing:
+        return None
+    evidence = f"{first:.2g} nats a token in step {int(rows[0]['step'])}, {last:.2g} now"
+    return found("sampler_has_old_weights", Severity.ERROR, evidence, int(rows[-1]["step"]))
+
+
+def _mismatch_kl(row: Row) -> float:
+    return row.get("mismatch_kl", row.get("kl", math.nan))
+
+
+def _entropy(rows: Sequence[Row]) -> Finding | None:
+    entropies = [row["entropy"] for row in rows if math.isfinite(row.get("entropy", math.nan))]
+    if len(entropies) < WINDOW:
+        return None
+    start, now = fmean(entropies[:5]), fmean(entropies[-3:])
+    if now >= max(MIN_ENTROPY, COLLAPSED_SHARE * start):
+        return None
+    evidence = f"{start:.3g} nats a token at first, {now:.3g} now"
+    return found("entropy_collapse", Severity.WARNING, evidence, int(rows[-1]["step"]))
+
+
+def _share(rows: Sequence[Row], name: FindingName, metric: str, most: float) -> Finding | None:
+    values = [row[metric] for row in rows[-WINDOW:] if math.isfinite(row.get(metric, math.nan))]
+    if len(values) < WINDOW or fmean(values) <= most:
+        return None
+    evidence = f"{metric} is {fmean(values):.0%} over the last {len(values)} steps, at most {most:.0%}"
+    return found(name, Severity.WARNING, evidence, int(rows[-1]["step"]))
+
+
+def _stale(rows: Sequence[Row]) -> Finding | None:
+    steps = [int(row["step"]) for row in rows if row.get("stale_groups", 0) > 0]
+    if not steps:
+        return None
+    return found("stale_groups", Severity.NOTE, f"steps {', '.join(map(str, steps[:10]))}", steps[-1])
+
+
+def _not_finite(rows: Sequence[Row]) -> Finding | None:
+    bad = [(int(row["step"]), name) for row in rows for name, value in row.items() if not math.isfinite(value)]
+    if not bad:
+        return None
+    evidence = ", ".join(f"{name} in step {step}" for step, name in bad[:6])
+    return found("not_finite", Severity.ERROR, f"{len(bad)} numbers: {evidence}", bad[0][0])
+
+
+def _places(places: Sequence[Sequence[int]], count: int = 6) -> str:
+    """Return the first places as files and lines of the run folder."""
+    return ", ".join(f"trajectories/step-{step:06d}.jsonl:{line}" for step, line in places[:count])
