@@ -227,7 +227,7 @@ class FastLanguageModel:
 
     @staticmethod
     def from_pretrained(*, model_name, max_seq_length, dtype, load_in_4bit, fast_inference, **options):
-        assert not (load_in_4bit or fast_inference or options.pop("trust_remote_code"))
+        assert not any((load_in_4bit, fast_inference, options.pop("trust_remote_code")))
         assert options.pop("use_safetensors") is options.pop("local_files_only") is True
         return load_model(Path(model_name), dtype=dtype).model, "a tokenizer"
 
