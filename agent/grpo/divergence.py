@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
@@ -21,13 +22,19 @@ FOLDER, BEST_FINITE = "refused", "best_finite.json"
 KEPT = 8
 
 
-def dump_batch(run: Path, step: int, tensors: Mapping[str, Tensor], reason: str) -> Path:
-    """Return `run/refused/step-<step>.safetensors`: what went into the refused loss; the newest few are kept."""
+def dump_batch(run: Path, step: int, tensors: Mapping[str, Tensor], reason: str) -> Path | None:
+    """Return `run/refused/step-<step>.safetensors`: what went into the refused loss; the newest few are kept.
+
+    None when the disk refuses: a run does not end for want of its own post-mortem.
+    """
     folder = run / FOLDER
-    folder.mkdir(exist_ok=True)
     path = folder / f"{PREFIX}{step:06d}.safetensors"
     content = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    save_file(content, path, metadata={"step": str(step), "reason": reason})
+    try:
+        folder.mkdir(exist_ok=True)
+        save_file(content, path, metadata={"step": str(step), "reason": reason})
+    except (OSError, SafetensorError):
+        return None
     for old in sorted(folder.glob(f"{PREFIX}*.safetensors"), key=_step)[:-KEPT]:
         old.unlink()
     return path
@@ -42,7 +49,8 @@ def mark_best_finite(run: Path) -> Path | None:
             continue
         if _is_finite_file(weights_file(path)):
             content = {"step": _step(path), "checkpoint": str(path.relative_to(run))}
-            (run / BEST_FINITE).write_text(json.dumps(content) + "\n", encoding="utf-8")
+            with suppress(OSError):  # how the run ended matters more
+                (run / BEST_FINITE).write_text(json.dumps(content) + "\n", encoding="utf-8")
             return path
     return None
 

@@ -271,7 +271,7 @@ class GrpoTrainer:
         self._guards.num_skipped = 0 if learnt.is_finite else self._guards.num_skipped + 1
         if learnt.tensors and self._peers.is_first:
             path = dump_batch(self.run, self.step, learnt.tensors, learnt.reason)
-            _log.warning("step %d skipped, %s: see %s", self.step, learnt.reason, path)
+            _log.warning("step %d skipped, %s: see %s", self.step, learnt.reason, path or "(not written)")
         if self._guards.num_skipped > MAX_SKIPPED_STEPS:
             raise DivergedError(
                 10,

@@ -65,3 +65,11 @@ def test_the_newest_refused_updates_are_kept_with_their_reason(tmp_path):
     with safe_open(path, framework="pt") as file:
         assert file.metadata() == {"step": str(KEPT + 3), "reason": "with a reason"}
         assert file.get_tensor("logprobs").tolist() == [0.0, 2.0]
+
+
+def test_a_disk_that_refuses_hides_nothing(tmp_path):
+    (tmp_path / "refused").write_text("in the way")
+    assert dump_batch(tmp_path, 1, {"logprobs": torch.zeros(3)}, "with a reason") is None
+    save(tmp_path, 4)
+    (tmp_path / "best_finite.json").mkdir()
+    assert mark_best_finite(tmp_path).name == "step-000004"
