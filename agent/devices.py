@@ -19,12 +19,12 @@ _log = logging.getLogger(__name__)
 def resolve_device(name: str) -> str:
     """Return a device that works, as torch names it.
 
-    "auto" takes the first CUDA device, or the CPU with one line of warning. Raises UsageError for a name that is no
-    device, ResourceError when the device that was asked for is not there.
+    "auto" takes this process's CUDA device (the first, or torchrun's choice), or the CPU with one line of warning.
+    Raises UsageError for a name that is no device, ResourceError when the device that was asked for is not there.
     """
     if name == AUTO:
         if torch.cuda.is_available():
-            return "cuda:0"
+            return f"cuda:{torch.cuda.current_device()}"
         _log.warning("no CUDA device: training on the CPU")
         return "cpu"
     try:

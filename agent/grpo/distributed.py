@@ -19,7 +19,7 @@ import torch
 from torch import distributed, nn
 
 from agent.data_parallel import sum_gradients
-from inbox_env.errors import ResourceError
+from inbox_env.errors import ResourceError, UsageError
 
 T = TypeVar("T")
 
@@ -107,7 +107,10 @@ def joined_by_torchrun(device: str = "cpu", environment: Iterable[tuple[str, str
     if int(settings.get("WORLD_SIZE", "1")) == 1:
         yield ALONE
         return
-    is_cuda = device.startswith("cuda") and torch.cuda.is_available()
+    if device.startswith("cuda:"):
+        next_step = 'set model.device = "cuda": each process takes a card of its own'
+        raise UsageError(87, "under torchrun all processes would share one card", where=device, next_step=next_step)
+    is_cuda = device in ("cuda", "auto") and torch.cuda.is_available()
     if is_cuda:
         torch.cuda.set_device(int(settings.get("LOCAL_RANK", "0")))
     distributed.init_process_group("cpu:gloo,cuda:nccl" if is_cuda else "gloo", timeout=PATIENCE)

@@ -6,6 +6,7 @@ Knows nothing of how a step is played or trained.
 from __future__ import annotations
 
 import logging
+import math
 from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
@@ -49,6 +50,7 @@ class LiveDoctor:
         self._steps = {number: self._steps[number] for number in sorted(self._steps)[-WINDOW:]}
         findings = examine_tokens(_some(rollouts), self._chat, step)
         findings += examine_metrics(list(self._rows)) + examine_steps(self._steps)
+        findings = [_with_highest(finding, groups) if finding.step == step else finding for finding in findings]
         fresh = [finding for finding in findings if self._is_news(finding, step)]
         self._write(fresh)
         self._last = fresh
@@ -85,6 +87,16 @@ class LiveDoctor:
             for finding in findings:
                 file.write(finding.model_dump_json() + "\n")
                 _log.warning("%s: %s; %s", finding.name, finding.evidence, finding.what_to_do)
+
+
+def _with_highest(finding: Finding, groups: Sequence[Group], count: int = 3) -> Finding:
+    """Return a jump of this step with the lines of the rollouts that earned most."""
+    if finding.name != "reward_jump":
+        return finding
+    rewards = [value if value is not None else -math.inf for group in groups for value in group.values]
+    lines = sorted(range(len(rewards)), key=lambda line: -rewards[line])[:count]
+    names = ", ".join(f"trajectories/step-{finding.step:06d}.jsonl:{line + 1}" for line in lines)
+    return finding.model_copy(update={"evidence": f"{finding.evidence}; highest: {names}"})
 
 
 def _some(rollouts: Sequence[Rollout]) -> list[Rollout]:

@@ -118,7 +118,8 @@ class GrpoTrainer:
                     self._check_thresholds(row)
                     self._save_or_stop(stop)
         except DivergedError:
-            mark_best_finite(self.run)
+            if self._peers.is_first:
+                mark_best_finite(self.run)
             raise
         except GivenUp:
             self._save_before_step()

@@ -9,8 +9,10 @@ All requests run on one background event loop, so that connections last from ste
 from __future__ import annotations
 
 import asyncio
+import atexit
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from random import Random
 
 import httpx
@@ -84,6 +86,7 @@ class VllmEngine:
 
     def start(self, expected: Expected) -> None:
         """Check every server and give it the current weights; raises UsageError or UpstreamError."""
+        atexit.register(self._leave)
         self._base = self._thread.run(self._check(expected))
         self.refresh()
         self._thread.run(self._check_weights(expected))
@@ -98,14 +101,20 @@ class VllmEngine:
         self.fleet.weights = self._peers.first(self._update)
 
     def close(self) -> None:
-        """Take the weights from the servers and disconnect; may be called twice."""
+        """Take the weights from the servers and disconnect; may be called twice. Called when the process ends."""
         if self._client.is_closed:
             return
+        atexit.unregister(self._leave)
         if self._peers.is_first:
             self._thread.run(self.fleet.close())
         self._thread.run(self._client.aclose())
         self._thread.close()
         self._publisher.remove_all()
+
+    def _leave(self) -> None:
+        """A process that ends is not held up by servers that do not answer."""
+        with suppress(Exception):
+            self.close()
 
     def _update(self) -> Published:
         """One of several processes that train together brings the weights; they are the same in all."""

@@ -93,8 +93,7 @@ class VllmSession:
         """Return the server's completion; a session whose server died goes on at another one."""
         while True:
             if self._server is None:
-                key = b"".join(token.to_bytes(4, "big") for token in body["prompt"][:256])
-                self._server = self._fleet.join(key)
+                self._server = self._fleet.join(b"".join(token.to_bytes(4, "big") for token in body["prompt"]))
             server = self._server
             try:
                 return await server.complete(body)

@@ -18,6 +18,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from agent.sampling.patience import RETRIED_STATUS, Patience, wished_pause
 
+_SHORT = Patience(5.0, 5.0, num_attempts=1)
+
 Reply = TypeVar("Reply", bound=BaseModel)
 
 
@@ -119,7 +121,7 @@ class VllmServer:
     async def is_healthy(self) -> bool:
         """Return whether the server answers now; asks once."""
         try:
-            await self._call("GET", "/health", patience=Patience(5.0, 5.0, num_attempts=1))
+            await self._call("GET", "/health", patience=_SHORT)
         except WireError:
             return False
         return True
@@ -147,9 +149,7 @@ class VllmServer:
     async def unload_adapter(self, name: str) -> None:
         """Serve the adapter no longer; one that is gone already is no error."""
         try:
-            await self._call(
-                "POST", "/v1/unload_lora_adapter", json={"lora_name": name}, patience=Patience(num_attempts=1)
-            )
+            await self._call("POST", "/v1/unload_lora_adapter", json={"lora_name": name}, patience=_SHORT)
         except Refused as error:
             if error.status != 404:
                 raise

@@ -130,9 +130,10 @@ async def test_every_knob_of_the_distribution_is_set_whatever_the_server_default
 
 async def test_a_group_stays_on_one_server_and_questions_spread_over_all(chat, tokenizer, tmp_path):
     with remote(wide_model(), chat, tokenizer, tmp_path, num_servers=3) as (engine, tinies):
+        rules = [9] * 300  # what all questions begin with
         for question in range(30):
-            await within(60, *(play(engine, seed, [question, 9, 9], ((3,),), max_tokens=1) for seed in range(2)))
-        first = [{request["prompt"][0] for request in tiny.requests} for tiny in tinies]
+            await within(60, *(play(engine, seed, [*rules, question], ((3,),), max_tokens=1) for seed in range(2)))
+        first = [{request["prompt"][300] for request in tiny.requests} for tiny in tinies]
         assert all(first)
         assert sum(map(len, first)) == 30, "every question was asked at one server only"
         assert engine.num_open_sessions == 0

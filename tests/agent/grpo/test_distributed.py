@@ -18,7 +18,7 @@ from agent.grpo.stop_signals import StopRequest
 from agent.grpo.trainer import GrpoTrainer
 from agent.grpo.update import update
 from agent.segment_attention import enable_segment_attention
-from inbox_env.errors import ResourceError
+from inbox_env.errors import ResourceError, UsageError
 from inbox_env.store import build_inbox
 from inbox_env.synthetic import generate_inbox
 from inbox_env.trajectory import read_trajectories
@@ -110,6 +110,12 @@ def test_without_torchrun_a_process_is_alone():
         assert peers is ALONE
     with joined_by_torchrun(environment={"WORLD_SIZE": "1"}.items()) as peers:
         assert peers is ALONE
+
+
+def test_processes_that_would_share_a_card_are_refused():
+    environment = {"WORLD_SIZE": "2", "RANK": "0"}.items()
+    with pytest.raises(UsageError, match="share one card"), joined_by_torchrun("cuda:1", environment):
+        pass
 
 
 def by_letters(trajectory, _):

@@ -8,8 +8,12 @@ import pytest
 
 from agent.grpo.doctor import examine_metrics, examine_steps, most_repeated, reward_jumps
 from agent.grpo.findings import CATALOGUE, FindingName, Severity, found
+from agent.grpo.groups import Group
+from agent.grpo.live_doctor import LiveDoctor
+from agent.rollout import Rollout
 from inbox_env.actions import StopReason
 from inbox_env.trajectory import ToolResultRecord, Trajectory, Turn
+from rewards.base import Reward
 
 
 def healthy(num_steps=30, **changes):
@@ -107,3 +111,16 @@ def test_loops_and_outages_are_named_by_file_and_line():
 def test_every_name_has_a_meaning_and_evidence_is_bounded():
     assert set(CATALOGUE) == set(FindingName.__args__)
     assert len(found("truncated", Severity.NOTE, "x" * 10_000).evidence) == 600
+
+
+def test_a_jump_names_the_highest_rollouts_of_its_step_while_the_run_goes_on(tmp_path, chat):
+    doctor = LiveDoctor(tmp_path, chat, [])
+    rollouts = tuple(Rollout(episode("a"), None) for _ in range(4))
+    rewards = tuple(Reward.of({"x": value}) for value in (0.1, 0.9, 0.2, 0.8))
+    said = [
+        doctor.look([Group(None, rollouts, rewards)], {"step": step, "reward_mean": 0.1 + 0.5 * (step >= 8)})
+        for step in range(1, 12)
+    ]
+    assert [names(findings) for findings in said] == [[]] * 7 + [["reward_jump"]] + [[]] * 3
+    assert "highest: trajectories/step-000008.jsonl:2, trajectories/step-000008.jsonl:4, " in said[7][0].evidence
+    doctor.check()

@@ -7,6 +7,7 @@ from copy import deepcopy
 
 import pytest
 
+from agent.chat_format import ChatFormat
 from agent.grpo.doctor_tokens import examine_tokens, mask_problems, token_problems
 from agent.policies.local import LocalPolicy
 from agent.rollout import Rollout, rollout_many
@@ -134,3 +135,20 @@ def test_a_record_that_was_rewritten_is_found(rollout, chat):
     assert list(mask_problems(rollout.trace, changed, chat)) == [
         "turn 2: the tokens say something else than the record"
     ]
+
+
+@pytest.mark.parametrize("name", ["qwen2.5-instruct", "qwen3"])
+def test_episodes_in_the_format_of_a_chat_model_are_honest(shared_data, arena, name):
+    chat = ChatFormat.load(shared_data / "tokenizers" / name)
+    policy = LocalPolicy(ScriptedEngine([]), chat, prompt="default", max_new_tokens=400)
+    calls = [
+        ToolCall("search_emails", {"keywords": ["meeting", "<|im_end|>"]}),
+        ToolCall("return_final_answer", {"answer": "Zoë's <tool_call>", "sources": []}),
+    ]
+    policy.engine.scripts = [[chat.action_ids(Action((call,))) for call in calls]]
+    (found,) = asyncio.run(rollout_many(policy, arena.envs(arena.questions[:1])))
+    assert found.trajectory.stop_reason is StopReason.ANSWERED
+    assert problems(found, chat) == []
+    broken = deepcopy(found.trace)
+    shift_mask(broken, chat)
+    assert problems(Rollout(found.trajectory, broken), chat)
