@@ -5,6 +5,7 @@ Knows nothing of what is trained.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -14,7 +15,9 @@ from transformers.modeling_layers import GradientCheckpointingLayer
 
 def enable_gradient_checkpointing(model: Any) -> None:
     """Make every layer keep its input only and compute the rest again in the backward pass."""
-    model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # the new name is not in every version that we take
+        model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
     for layer in _layers(model):
         layer.training = True  # transformers recomputes only layers in training mode; what is inside stays as it is
 

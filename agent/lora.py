@@ -7,6 +7,7 @@ configuration of which only known keys are believed. Knows nothing of training.
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -80,6 +81,11 @@ def base_of(model: Any) -> str:
     return str(model.peft_config[_NAME].base_model_name_or_path)
 
 
+def name_base(model: Any, base: str) -> None:
+    """Set the name of the model under an adapter, as its files will have it."""
+    model.peft_config[_NAME].base_model_name_or_path = base
+
+
 def read_adapter_config(folder: Path) -> dict[str, Any]:
     """Return a folder's adapter configuration; raises CorruptError, or UsageError for another kind than plain LoRA."""
     path = folder / ADAPTER_CONFIG
@@ -131,8 +137,9 @@ def _wrap(model: Any, *, rank: int, alpha: float, targets: str | list[str], base
     config = LoraConfig(
         r=rank, lora_alpha=alpha, target_modules=targets, lora_dropout=0.0, bias="none", task_type="CAUSAL_LM"
     )
-    with torch.random.fork_rng(devices=[]):
+    with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # between peft and transformers
         torch.manual_seed(seed)
         wrapped = get_peft_model(model, config)
-    wrapped.peft_config[_NAME].base_model_name_or_path = base
+    name_base(wrapped, base)
     return wrapped.eval()

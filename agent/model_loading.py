@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors.torch import load_file
 
 from agent.chat_format import ChatFormat
 from agent.devices import needs_cuda, resolve_device
 from agent.gradient_checkpointing import enable_gradient_checkpointing
-from agent.lora import ADAPTER_CONFIG, add_lora, merge_adapter
+from agent.lora import ADAPTER_CONFIG, ADAPTER_WEIGHTS, add_lora, load_adapter_state, merge_adapter, name_base
 from agent.model_config import ModelConfig
 from agent.model_folder import LoadedModel, load_model, model_folder_of, read_card
 from inbox_env.errors import ResourceError, UpstreamError, UsageError
@@ -36,7 +37,7 @@ def load_trainee(
     if started is not None and not config.lora_rank:
         config = config.model_copy(update={"path": started})
     if config.loader == "unsloth":
-        loaded = _load_with_unsloth(config, seed, max_context)
+        loaded = _load_with_unsloth(config, seed, max_context, started)
     else:
         loaded = _load(config, device, seed, started)
     if config.gradient_checkpointing:
@@ -90,6 +91,8 @@ def _is_hub_name(path: Path) -> bool:
 def _load(config: ModelConfig, device: str, seed: int, started: Path | None) -> LoadedModel:
     source = find_model(config.path, allow_download=config.allow_download)
     dtype = getattr(torch, config.dtype)
+    if config.load_in_4bit and source.is_dir():
+        _needs_whole_model(model_folder_of(source), "model.load_in_4bit")
     options = {"quantization_config": _four_bits(dtype), "device_map": {"": device}} if config.load_in_4bit else {}
     try:
         if started is not None and (started / ADAPTER_CONFIG).is_file():
@@ -111,18 +114,22 @@ def _four_bits(dtype: torch.dtype) -> Any:
     )
 
 
-def _load_with_unsloth(config: ModelConfig, seed: int, max_context: int) -> LoadedModel:
+def _load_with_unsloth(config: ModelConfig, seed: int, max_context: int, started: Path | None) -> LoadedModel:
     """Load through `FastLanguageModel`; its own inference and its remote code stay off."""
     from unsloth import FastLanguageModel
 
     folder = model_folder_of(find_model(config.path, allow_download=config.allow_download))
+    _needs_whole_model(folder, "model.loader = unsloth")
     model, _ = FastLanguageModel.from_pretrained(
         model_name=str(folder),
         max_seq_length=max_context,
         dtype=getattr(torch, config.dtype),
         load_in_4bit=config.load_in_4bit,
         fast_inference=False,
+        use_gradient_checkpointing=False,
+        use_exact_model_name=True,
         trust_remote_code=False,
+        local_files_only=True,
         use_safetensors=True,
     )
     model = FastLanguageModel.get_peft_model(
@@ -135,8 +142,17 @@ def _load_with_unsloth(config: ModelConfig, seed: int, max_context: int) -> Load
         use_gradient_checkpointing=False,
         random_state=seed,
     )
+    name_base(model, str(config.path))
+    if started is not None:
+        load_adapter_state(model, load_file(started / ADAPTER_WEIGHTS))
     card = read_card(folder)
     return LoadedModel(model.eval(), ChatFormat.load(folder, card.enable_thinking), card)
+
+
+def _needs_whole_model(folder: Path, what: str) -> None:
+    if (folder / ADAPTER_CONFIG).is_file():
+        next_step = "merge it first: mailsleuth export --merged"
+        raise UsageError(85, f"{what} cannot begin from an adapter", where=str(folder), next_step=next_step)
 
 
 def _needs_package(name: str, what: str) -> None:

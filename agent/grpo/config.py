@@ -42,6 +42,8 @@ class RunConfig(Section):
     """Keep this many of the newest checkpoints."""
     save_trajectories: bool = True
     """Keep every step's trajectories with their rewards, to be looked at afterwards."""
+    survive_full_disk: bool = False
+    """Train on, with a warning, when a checkpoint cannot be written; the last one of a run must be."""
     max_memory_gb: float | None = Field(default=None, gt=0)
     """Refuse to start when the run is estimated to need more memory than this, on the model's device."""
 

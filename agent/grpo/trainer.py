@@ -45,7 +45,7 @@ from agent.policies.local import LocalPolicy
 from agent.rollout import Rollout, rollout_many
 from agent.sampling.make_engine import make_engine
 from agent.segment_attention import enable_segment_attention
-from inbox_env.errors import DivergedError
+from inbox_env.errors import DivergedError, ResourceError
 from inbox_env.questions import Question
 from inbox_env.trajectory import write_trajectories
 from rewards.ladder import correctness, make_ladder
@@ -131,8 +131,15 @@ class GrpoTrainer:
         if self._peers.is_any(stop.is_made):
             stop.signum = stop.signum or signal.SIGTERM
             cancel_grace()
-        if stop.is_made or self.step % self.config.run.checkpoint_every == 0 or self._is_done():
+        if stop.is_made or self._is_done():
             self.save()
+        elif self.step % self.config.run.checkpoint_every == 0:
+            try:
+                self.save()
+            except ResourceError as error:
+                if not self.config.run.survive_full_disk:
+                    raise
+                _log.warning("step %d goes on without a checkpoint: %s", self.step, error)
         if stop.is_made:
             stop.leave()
 

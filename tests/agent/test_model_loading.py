@@ -6,7 +6,9 @@ import asyncio
 import json
 import shutil
 import socket
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -218,6 +220,51 @@ def test_a_package_that_is_missing_is_named(base, monkeypatch, options, package)
     error = refused(lambda: model_loading.check_loader(ModelConfig(path=base, lora_rank=4, **options)), UsageError)
     assert f"needs the package {package}" in str(error)
     assert "mailsleuth[gpu]" in str(error)
+
+
+class FastLanguageModel:
+    """The two functions of unsloth that are used, as they are called, on transformers and peft."""
+
+    @staticmethod
+    def from_pretrained(*, model_name, max_seq_length, dtype, load_in_4bit, fast_inference, **options):
+        assert not any((load_in_4bit, fast_inference, options.pop("trust_remote_code")))
+        assert options.pop("use_safetensors") is options.pop("local_files_only") is True
+        return load_model(Path(model_name), dtype=dtype).model, "a tokenizer"
+
+    @staticmethod
+    def get_peft_model(model, *, r, lora_alpha, target_modules, lora_dropout, bias, random_state, **_):
+        from peft import LoraConfig, get_peft_model
+
+        torch.manual_seed(random_state)
+        lora = LoraConfig(
+            r=r, lora_alpha=lora_alpha, target_modules=target_modules, lora_dropout=lora_dropout, bias=bias
+        )
+        return get_peft_model(model, lora)
+
+
+@pytest.fixture
+def unsloth(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(model_loading, "find_spec", lambda name: object())
+    monkeypatch.setitem(sys.modules, "unsloth", SimpleNamespace(FastLanguageModel=FastLanguageModel))
+
+
+def test_what_unsloth_loads_is_trained_and_saved_like_any_other(base, unsloth, tmp_path):
+    config = ModelConfig(path=base, loader="unsloth", lora_rank=4)
+    loaded = load_trainee(config, seed=1)
+    assert torch.equal(logits(loaded.model), logits(make_model()))
+    train_a_little(loaded.model)
+    wanted = logits(loaded.model)
+    save_model(tmp_path / "warm", loaded)
+    assert torch.equal(logits(load_trainee(config, started=tmp_path / "warm").model), wanted)
+    assert torch.equal(logits(load_model(tmp_path / "warm").model), wanted)
+
+
+@pytest.mark.parametrize("options", [{"load_in_4bit": True}, {"loader": "unsloth"}])
+def test_an_adapter_is_not_put_on_an_adapter_where_it_cannot_be_merged(adapter, unsloth, options):
+    run, _ = adapter
+    error = refused(lambda: load_trainee(ModelConfig(path=run, lora_rank=2, **options)), UsageError)
+    assert "export --merged" in str(error)
 
 
 @pytest.mark.parametrize("options", [{"load_in_4bit": True}, {"loader": "unsloth"}])

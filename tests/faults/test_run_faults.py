@@ -11,35 +11,20 @@ import random
 import shutil
 import signal
 import time
-from hashlib import sha256
 from pathlib import Path
 
 import pytest
-import torch
-from safetensors.torch import load_file
 
-from agent.grpo import trainer as trainer_module
-from agent.grpo.checkpoint import latest_checkpoint, weights_file
-from agent.grpo.metrics import read_metrics
+from agent.grpo.checkpoint import latest_checkpoint
 from agent.grpo.stop_signals import GRACE_SECONDS, GivenUp, orderly_stop
-from agent.run_folder import open_run
 from inbox_env.errors import CorruptError, ExitCode, ResourceError
-from inbox_env.store import build_inbox
-from inbox_env.synthetic import generate_inbox
-from tests.agent.tiny import make_config, make_tokenizer, write_model_folder
 from tests.faults.killed_run import STEPS, by_letters, make_trainer, train
-
-TIMES = {"seconds", "sample_seconds", "train_seconds"}
+from tests.faults.run_site import make_site, names, rows, weights_hash
 
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory):
-    """A base model and a mailbox, which every run here shares."""
-    folder = tmp_path_factory.mktemp("site")
-    write_model_folder(folder / "base", make_tokenizer())
-    inbox = generate_inbox("train", 1, num_emails=100, num_questions=20)
-    build_inbox(folder / "mail.db", inbox.name, inbox.emails, owner=inbox.owner)
-    return folder
+    return make_site(tmp_path_factory.mktemp("site"))
 
 
 @pytest.fixture(scope="module")
@@ -54,22 +39,6 @@ def start():
         return process
 
     return run
-
-
-def weights_hash(run):
-    """The hash over names and values; a file's header orders its metadata at random."""
-    digest = sha256()
-    for name, tensor in sorted(load_file(weights_file(latest_checkpoint(run))).items()):
-        digest.update(name.encode() + tensor.numpy().tobytes())
-    return digest.hexdigest()
-
-
-def rows(run):
-    return [{k: v for k, v in row.items() if k not in TIMES} for row in read_metrics(run / "metrics.jsonl")]
-
-
-def names(run):
-    return sorted(path.name for path in (run / "checkpoints").iterdir())
 
 
 @pytest.mark.parametrize("places", [(2, 6, 7), pytest.param(range(1, 13), marks=pytest.mark.slow)], ids=["few", "all"])
@@ -148,28 +117,53 @@ def test_f49_without_any_whole_checkpoint_the_run_does_not_begin_anew(site, tmp_
     assert failure.value.exit_code == ExitCode.CORRUPT
 
 
+@pytest.fixture
+def fill_disk(monkeypatch):
+    """Let the disk be full for the checkpoints of these steps; none: it has room again."""
+    sync = os.fsync
+
+    def fill(*steps):
+        def full(descriptor):
+            if any(f"step-{step:06d}" in str(Path(f"/proc/self/fd/{descriptor}").readlink()) for step in steps):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            sync(descriptor)
+
+        monkeypatch.setattr(os, "fsync", full)
+
+    return fill
+
+
 @pytest.mark.parametrize("rank", [0, 4])
-def test_f50_a_full_disk_leaves_the_checkpoint_before_and_no_rubbish(site, tmp_path, monkeypatch, rank):
+def test_f50_a_full_disk_leaves_the_checkpoint_before_and_no_rubbish(site, tmp_path, fill_disk, rank):
     sections = {"model": {"lora_rank": rank}, "grpo": {"steps": 4}}
     make_trainer(site, tmp_path / "whole", **sections).train()
-    run, sync = tmp_path / "run", os.fsync
-
-    def full(descriptor):
-        if "step-000003" in str(Path(f"/proc/self/fd/{descriptor}").readlink()):
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        sync(descriptor)
-
-    monkeypatch.setattr(os, "fsync", full)
+    run = tmp_path / "run"
+    fill_disk(3)
     with pytest.raises(ResourceError, match="No space left") as failure:
         make_trainer(site, run, **sections).train()
     assert failure.value.exit_code == ExitCode.RESOURCE
     assert names(run) == ["step-000001", "step-000002"]
-    monkeypatch.setattr(os, "fsync", sync)
+    fill_disk()
     again = make_trainer(site, run, **sections)
     again.resume()
     again.train()
     assert weights_hash(run) == weights_hash(tmp_path / "whole")
     assert rows(run) == rows(tmp_path / "whole")
+
+
+def test_f50_a_run_that_may_goes_on_without_a_checkpoint_but_not_without_its_last(site, tmp_path, fill_disk, caplog):
+    make_trainer(site, tmp_path / "whole", grpo={"steps": 4}).train()
+    sections = {"run": {"survive_full_disk": True}, "grpo": {"steps": 4}}
+    fill_disk(2, 3)
+    with caplog.at_level(logging.WARNING):
+        make_trainer(site, tmp_path / "run", **sections).train()
+    assert caplog.text.count("goes on without a checkpoint") == 2
+    assert names(tmp_path / "run") == ["step-000001", "step-000004"]
+    assert weights_hash(tmp_path / "run") == weights_hash(tmp_path / "whole")
+    fill_disk(4)
+    with pytest.raises(ResourceError):
+        make_trainer(site, tmp_path / "other", **sections).train()
+    assert names(tmp_path / "other") == ["step-000002", "step-000003"]
 
 
 @pytest.mark.parametrize(
@@ -263,82 +257,3 @@ def test_f53_a_resumed_run_equals_the_undisturbed_one(site, tmp_path, rank):
 
 def played(run):
     return sorted((run / "trajectories").iterdir())
-
-
-def test_f40_a_step_too_large_for_the_device_is_halved_once(site, tmp_path, monkeypatch, caplog):
-    update, asked = trainer_module.update, []
-
-    def hungry(*arguments, max_tokens, **options):
-        asked.append(max_tokens)
-        if max_tokens > 2048:
-            raise torch.OutOfMemoryError("CUDA out of memory")
-        return update(*arguments, max_tokens=max_tokens, **options)
-
-    monkeypatch.setattr(trainer_module, "update", hungry)
-    with caplog.at_level(logging.WARNING):
-        make_trainer(site, tmp_path, grpo={"steps": 2, "micro_batch_tokens": 4096}).train()
-    assert asked == [4096, 2048, 2048]
-    assert caplog.text.count("out of memory") == 1
-    assert [row["step"] for row in rows(tmp_path)] == [1, 2]
-
-
-@pytest.mark.parametrize(
-    "error", [torch.OutOfMemoryError("CUDA out of memory"), RuntimeError("DefaultCPUAllocator: can't allocate memory")]
-)
-def test_f40_a_step_that_never_fits_ends_the_run_with_its_checkpoint(site, tmp_path, monkeypatch, error):
-    make_trainer(site, tmp_path, grpo={"steps": 1}).train()
-    trainer = make_trainer(site, tmp_path, grpo={"steps": 3})
-    trainer.resume()
-
-    def hungry(*_, **__):
-        raise error
-
-    monkeypatch.setattr(trainer_module, "update", hungry)
-    with pytest.raises(ResourceError, match="out of memory") as failure:
-        trainer.train()
-    assert failure.value.exit_code == ExitCode.RESOURCE
-    assert names(tmp_path) == ["step-000001"]
-
-
-def test_f40_a_sampler_without_memory_ends_the_run(site, tmp_path, monkeypatch):
-    trainer = make_trainer(site, tmp_path)
-
-    def hungry(*_):
-        raise torch.OutOfMemoryError("CUDA out of memory")
-
-    monkeypatch.setattr(trainer.engine._decoder, "step", hungry)
-    with pytest.raises(ResourceError, match="max_rows"):
-        trainer.train()
-
-
-def test_f57_a_device_that_fails_ends_the_run_with_its_checkpoint(site, tmp_path, monkeypatch):
-    make_trainer(site, tmp_path, grpo={"steps": 1}).train()
-    trainer = make_trainer(site, tmp_path, grpo={"steps": 3})
-    trainer.resume()
-
-    def lost(*_):
-        raise torch.AcceleratorError("CUDA error: the GPU has fallen off the bus\nand more")
-
-    monkeypatch.setattr(trainer.engine._decoder, "append", lost)
-    with pytest.raises(ResourceError, match="fallen off the bus") as failure:
-        trainer.train()
-    assert failure.value.exit_code == ExitCode.RESOURCE
-    assert "\n" not in failure.value.line()
-    assert names(tmp_path) == ["step-000001"]
-
-
-def test_f58_the_second_trainer_of_a_run_is_refused_while_the_first_lives(tmp_path):
-    config = make_config(tmp_path)
-    with open_run(config, is_resuming=False, is_clean=False):
-        child = os.fork()
-        if child == 0:
-            try:
-                with open_run(config, is_resuming=True, is_clean=False):
-                    os._exit(1)
-            except ResourceError as error:
-                os._exit(error.exit_code)
-            finally:
-                os._exit(2)
-        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == ExitCode.RESOURCE
-    with open_run(config, is_resuming=True, is_clean=False):
-        pass

@@ -16,6 +16,7 @@ from tests.agent.tiny import make_tokenizer, write_model_folder
 from tests.faults.killed_run import by_letters
 from tests.faults.test_training_faults import CONFIG, SYNTHETIC, assert_refused, num_rows
 
+CHECKPOINTED = ("--set", "model.gradient_checkpointing=true")
 LORA = ("--set", "model.lora_rank=4")
 SHORT = ("--set", "grpo.steps=2", "--set", "eval.num_test_questions=1")
 
@@ -48,9 +49,10 @@ def changes(run):
     return [json.loads(line)["changed"] for line in (run / "changes.jsonl").open()]
 
 
+@pytest.mark.filterwarnings("error::FutureWarning")
 @pytest.mark.parametrize("warm_steps", [0, 1])
 def test_a_run_with_an_adapter_leaves_a_model_that_can_be_used(train, tmp_path, warm_steps):
-    code, err = train(*LORA, *SHORT, "--set", f"warm_start.steps={warm_steps}", "--control")
+    code, err = train(*LORA, *SHORT, *CHECKPOINTED, "--set", f"warm_start.steps={warm_steps}", "--control")
     assert (code, err) == (0, "")
     run = tmp_path / "run"
     names = {path.name for path in (run / "model").iterdir()}
@@ -61,7 +63,7 @@ def test_a_run_with_an_adapter_leaves_a_model_that_can_be_used(train, tmp_path, 
     assert main(["export", str(run), "--out", str(tmp_path / "out"), "--merged", "--dry-run"]) == 0
     assert not is_adapted(load_model(tmp_path / "out").model)
     before = (run / "summary.json").read_bytes()
-    assert train(*LORA, *SHORT, "--set", f"warm_start.steps={warm_steps}", "--resume")[0] == 0
+    assert train(*LORA, *SHORT, *CHECKPOINTED, "--set", f"warm_start.steps={warm_steps}", "--resume")[0] == 0
     assert json.loads(before)["policies"][:3] == json.loads((run / "summary.json").read_bytes())["policies"][:3]
 
 
