@@ -39,7 +39,7 @@ COMMANDS = {
     "forget": Command(
         "scripts.forget", "Delete an inbox from a mailbox, and prove that nothing of it remains in the file."
     ),
-    "doctor": Command("scripts.doctor", "Check that a mailbox is whole, and rebuild it when it is not."),
+    "doctor": Command("scripts.doctor", "Check that a mailbox is whole, or say whether to believe a training run."),
     "search": Command("scripts.search", "Search an inbox by keywords, as the agent does."),
     "read": Command("scripts.read", "Print one mail of an inbox."),
     "play": Command("scripts.play", "Ask an inbox a question and watch a policy look for the answer."),
@@ -54,6 +54,7 @@ COMMANDS = {
     "export": Command(
         "scripts.export", "Export a trained model: its adapter, or merged into its base; push it to the hub."
     ),
+    "serve": Command("scripts.serve", "Print, or run, the vLLM server that a training configuration needs."),
     "bench-system": Command("scripts.bench_system", "Measure the speed of one part of the system."),
 }
 

@@ -1,6 +1,8 @@
-"""Check that a mailbox is whole, and rebuild it when it is not.
+"""Check that a mailbox is whole, or say whether to believe a training run.
 
-A file of an older version is brought up to date first. Exit code 0: whole; 4: damaged; 3: rebuilt, with mails lost.
+A damaged mailbox can be made anew from the mail that can be read of it (--rebuild). One of an older version is
+brought up to date first. Exit code 0: whole; 4: damaged; 3: rebuilt, with mails lost.
+A run folder is only read. Exit code 0: nothing found but notes; 3: findings, listed; 4: a file of it is damaged.
 """
 
 from __future__ import annotations
@@ -20,19 +22,21 @@ from scripts.terminal import console, safe_line
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
     parser.add_argument(
-        "path", nargs="?", type=Path, metavar="MAILBOX", help="mailbox file made by `mailsleuth import`"
+        "path", nargs="?", type=Path, metavar="PATH", help="mailbox file, or run folder such as data/runs/laptop"
     )
-    parser.add_argument("--mailbox", type=Path, help="the same, as with the other commands")
+    parser.add_argument("--mailbox", type=Path, help="the mailbox file, as with the other commands")
     parser.add_argument("--full", action="store_true", help="decode every mail and check every index entry")
     parser.add_argument("--rebuild", action="store_true", help="make the file anew from the mail stored in it")
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parser.add_argument("--json", action="store_true", help="print one JSON object (of a run: one a line)")
 
 
 def run(args: argparse.Namespace) -> int:
     """Check or rebuild, print what was found and return the exit code."""
     path = args.mailbox or args.path
     if path is None:
-        raise UsageError(91, "no mailbox named", next_step="mailsleuth doctor MAILBOX")
+        raise UsageError(91, "no mailbox and no run named", next_step="mailsleuth doctor PATH")
+    if path.is_dir():
+        return _examine_run(path, args)
     if not path.is_file():
         raise UsageError(30, "no such mailbox file", where=str(path), next_step="make one with `mailsleuth import`")
     is_migrated = False
@@ -49,6 +53,14 @@ def run(args: argparse.Namespace) -> int:
         next_step = f"mailsleuth doctor --rebuild {path}"
         raise CorruptError(48, "the mailbox is damaged: " + safe_line(health.problems[0], 120), next_step=next_step)
     return ExitCode.REJECTS if rebuilt is not None and rebuilt.num_lost else ExitCode.OK
+
+
+def _examine_run(path: Path, args: argparse.Namespace) -> int:
+    if args.full or args.rebuild:
+        raise UsageError(94, "a run is examined as a whole, and never rebuilt", where=str(path))
+    from scripts.doctor_run import report_run  # loads torch
+
+    return report_run(path, as_json=args.json)
 
 
 def _row(health: Health, rebuilt: Rebuilt | None, is_migrated: bool) -> dict[str, object]:

@@ -1,12 +1,10 @@
-"""Examine a run folder: what its numbers, trajectories and checkpoints say about whether to believe it.
+"""What a run folder's numbers, trajectories and checkpoints say about whether to believe it: `mailsleuth doctor RUN`.
 
-Exit code 0: nothing found but notes; 3: findings, listed; 4: a file of the run is damaged; 2: not a run folder.
-Reads only; a run may go on meanwhile.
+Reads only; a run may go on meanwhile. Knows nothing of mailboxes.
 """
 
 from __future__ import annotations
 
-import argparse
 import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -25,20 +23,14 @@ _DAMAGE = ("records_unreadable", "damaged_checkpoint")
 _BEST = 3  # trajectories that a jump names
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the options."""
-    parser.add_argument("run", type=Path, help="run folder, such as data/runs/laptop")
-    parser.add_argument("--json", action="store_true", help="print one JSON object a line")
-
-
-def run(args: argparse.Namespace) -> int:
-    """Print the findings; returns the exit code."""
-    findings = examine_run(args.run)
+def report_run(path: Path, *, as_json: bool) -> int:
+    """Print the findings, one JSON object a line if asked; returns the exit code."""
+    findings = examine_run(path)
     for finding in findings:
-        print(finding.model_dump_json() if args.json else _lines(finding))
-    if not args.json:
-        num_steps = sum(1 for _ in _rows(args.run))
-        print(f"{args.run}: {len(findings)} findings in {num_steps} steps" if findings else f"{args.run}: healthy")
+        print(finding.model_dump_json() if as_json else _lines(finding))
+    if not as_json:
+        num_steps = sum(1 for _ in _rows(path))
+        print(f"{path}: {len(findings)} findings in {num_steps} steps" if findings else f"{path}: healthy")
     return exit_code(findings)
 
 
@@ -166,14 +158,3 @@ def _list(numbers: Sequence[int]) -> str:
 def _lines(finding: Finding) -> str:
     texts = (finding.what_it_means, f"do: {finding.what_to_do}", f"see: {finding.evidence}")
     return "\n".join([f"{finding.severity.upper()} {finding.name}", *(f"  {safe_line(text)}" for text in texts)])
-
-
-def main() -> int:
-    """Run as `python -m scripts.doctor_run RUN`."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    add_arguments(parser)
-    return run(parser.parse_args())
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())

@@ -153,7 +153,7 @@ def _counts(episode: Episode) -> str:
 _HOW = (
     "Any number of trainer cards, each with one process and the whole model, and any number of vLLM servers: set "
     '`sampling.engine = "vllm"`, `sampling.servers`, and a `sampling.weights_folder` that all of them see. '
-    "`python -m scripts.serve --config FILE` prints how to start a server for a configuration. With several "
+    "`mailsleuth serve --config FILE` prints how to start a server for a configuration. With several "
     "trainers: `torchrun --nproc-per-node N -m scripts.train_email_agent --config FILE`. `skypilot.yaml` and "
     "`slurm.sh` here start two trainers with one server."
 )

@@ -12,9 +12,12 @@ import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
-from agent.grpo.config import TrainConfig, load_config
 from inbox_env.errors import UsageError
+
+if TYPE_CHECKING:
+    from agent.grpo.config import TrainConfig
 
 # The second opens /pause, /collective_rpc and /reset_prefix_cache, so the server must not be reachable from outside.
 SETTINGS: Mapping[str, str] = MappingProxyType(
@@ -41,21 +44,21 @@ def _allowed_rank(rank: int) -> int:
     raise UsageError(86, f"vLLM serves no adapters of rank {rank}", next_step="set model.lora_rank to at most 512")
 
 
-def main() -> int:
-    """Run as `python -m scripts.serve`."""
-    parser = argparse.ArgumentParser(description=__doc__)
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
     parser.add_argument("--config", type=Path, required=True, help="TOML file, see scripts/configs")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override one key; repeatable")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen at (default: this machine only)")
     parser.add_argument("--port", type=int, default=8000, help="port (default: 8000)")
     parser.add_argument("--run", action="store_true", help="become the server instead of printing its command")
-    args = parser.parse_args()
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print the command, or become the server."""
+    from agent.grpo.config import load_config
+
     words = command(load_config(args.config, args.set), host=args.host, port=args.port)
     if not args.run:
         print(" ".join(f"{name}={value}" for name, value in SETTINGS.items()), shlex.join(words))
         return 0
     os.execvpe(words[0], words, {**os.environ, **SETTINGS})  # noqa: S606 - no shell; replaces this process
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())

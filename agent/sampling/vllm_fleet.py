@@ -99,7 +99,7 @@ class Fleet:
                 84,
                 "the server takes no adapters" if weights.is_adapter else "the server takes no weights",
                 where=server.name,
-                next_step="start it as `python -m scripts.serve` prints it",
+                next_step="start it as `mailsleuth serve` prints it",
             ) from error
 
     async def close(self) -> None:

@@ -13,7 +13,7 @@ set -euo pipefail
 CONFIG=${CONFIG:-scripts/configs/qwen7b.toml}
 export PATH="$PWD/.venv-gpu/bin:$PATH" HF_HUB_OFFLINE=1
 
-CUDA_VISIBLE_DEVICES=2 python -m scripts.serve --config "$CONFIG" --run > server.log 2>&1 &
+CUDA_VISIBLE_DEVICES=2 mailsleuth serve --config "$CONFIG" --run > server.log 2>&1 &
 server=$!
 until curl --silent --fail --max-time 5 http://127.0.0.1:8000/health; do sleep 5; done
 

@@ -17,7 +17,8 @@ from inbox_env.errors import DivergedError, ExitCode, UsageError
 from inbox_env.store import build_inbox
 from inbox_env.synthetic import generate_inbox
 from rewards.base import Reward
-from scripts.doctor_run import examine_run, exit_code, main
+from scripts.cli import main
+from scripts.doctor_run import examine_run, exit_code
 from tests.agent.tiny import LIMITS, make_config, make_model, make_tokenizer
 
 
@@ -70,10 +71,9 @@ def rewrite(path, change):
     path.write_text("\n".join([json.dumps(row), *rest]) + "\n")
 
 
-def test_a_run_as_it_was_trained_is_healthy(run, capsys, monkeypatch):
+def test_a_run_as_it_was_trained_is_healthy(run, capsys):
     assert examine_run(run) == []
-    monkeypatch.setattr("sys.argv", ["doctor_run", str(run)])
-    assert main() == ExitCode.OK
+    assert main(["doctor", str(run)]) == ExitCode.OK
     assert "healthy" in capsys.readouterr().out
 
 
@@ -155,15 +155,13 @@ def test_every_damage_is_found_alone_and_named_with_its_place(run, damage, name,
     assert "step" in findings[0].evidence
 
 
-def test_findings_are_printed_for_people_and_for_programs(run, capsys, monkeypatch):
+def test_findings_are_printed_for_people_and_for_programs(run, capsys):
     change_a_reward(run)
-    monkeypatch.setattr("sys.argv", ["doctor_run", str(run)])
-    assert main() == ExitCode.REJECTS
+    assert main(["doctor", str(run)]) == ExitCode.REJECTS
     text = capsys.readouterr().out
     for part in ("ERROR records_disagree", "  do: ", "  see: step 2", "1 findings in 4 steps"):
         assert part in text
-    monkeypatch.setattr("sys.argv", ["doctor_run", str(run), "--json"])
-    assert main() == ExitCode.REJECTS
+    assert main(["doctor", str(run), "--json"]) == ExitCode.REJECTS
     (row,) = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert row["name"] == "records_disagree"
     assert set(row) == {"name", "severity", "what_it_means", "what_to_do", "evidence", "step"}

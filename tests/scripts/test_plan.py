@@ -12,8 +12,9 @@ import yaml
 
 from agent.grpo.config import load_config
 from inbox_env.errors import UsageError
+from scripts.cli import main
 from scripts.plan import CARD, MEASURED, SHAPES, plan, sample_seconds, section, train_seconds
-from scripts.serve import command, main
+from scripts.serve import command
 
 CONFIGS = Path(__file__).resolve().parents[2] / "scripts" / "configs"
 SMALL, LARGE = SHAPES
@@ -54,7 +55,7 @@ def test_the_page_says_what_is_measured_and_what_is_not():
     assert len(re.findall(r"^\| \d+B", text, re.MULTILINE)) == 8
 
 
-def test_a_server_is_started_as_the_trainer_wants_it(capsys, monkeypatch):
+def test_a_server_is_started_as_the_trainer_wants_it(capsys):
     config = load_config(CONFIGS / "qwen7b.toml")
     words = command(config, port=8001)
     for pair in ("--logprobs-mode processed_logprobs", "--max-model-len 8192", "--max-lora-rank 16", "--port 8001"):
@@ -67,8 +68,7 @@ def test_a_server_is_started_as_the_trainer_wants_it(capsys, monkeypatch):
     huge = config.model_copy(update={"model": config.model.model_copy(update={"lora_rank": 1000})})
     with pytest.raises(UsageError, match="rank 1000"):
         command(huge)
-    monkeypatch.setattr("sys.argv", ["serve", "--config", str(CONFIGS / "qwen7b.toml")])
-    assert main() == 0
+    assert main(["serve", "--config", str(CONFIGS / "qwen7b.toml")]) == 0
     assert capsys.readouterr().out.startswith("VLLM_ALLOW_RUNTIME_LORA_UPDATING=1 VLLM_SERVER_DEV_MODE=1")
 
 
