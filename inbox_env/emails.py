@@ -59,11 +59,13 @@ class Email:
         return self.to + self.cc + self.bcc
 
     def content_key(self) -> str:
-        """Hex SHA-256 of sender, subject, whitespace-normalised body and attachments: equal for copies of one mail.
+        """Hex SHA-256 of what copies of one mail share: people, subject, whitespace-normalised body and attachments.
 
-        A scanner sends every page under one subject, without a body: only the attachments tell those mails apart.
+        The date is left out: copies of one mail are often hours apart, by time zones that mailers got wrong. Blind
+        copies are left out, because only the sender's own copy names them.
         """
-        attached = (f"{attachment.name} {attachment.size}" for attachment in self.attachments)
+        people = (self.sender.email, *sorted({address.email or address.name for address in (*self.to, *self.cc)}))
         words = (" ".join(text.split()) for text in (self.subject, self.body))
-        text = "\n".join((self.sender.email, *words, *attached))
+        attached = (f"{attachment.name} {attachment.size}" for attachment in self.attachments)
+        text = "\n".join((",".join(people), *words, *attached))
         return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()

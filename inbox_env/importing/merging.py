@@ -16,6 +16,7 @@ from pathlib import Path
 
 from inbox_env.email_rows import to_json
 from inbox_env.importing.row_files import CONTROL_NAME, GAINED_NAME, MERGED_NAME, attach, text_choice, text_joins
+from inbox_env.importing.staged_rows import COPY_GAP_US
 from inbox_env.threads import ThreadFinder
 
 CREATE_HEADS = """CREATE TABLE heads (
@@ -24,6 +25,13 @@ CREATE_HEADS = """CREATE TABLE heads (
 INSERT_HEADS = """INSERT INTO heads SELECT head.seq, {file}, key, message_id, sent_us, folders, aliases, links
     FROM rows{file}.heads AS head JOIN control.batches AS done ON done.batch = head.batch WHERE done.file = {file}"""
 INDEX_HEADS = "CREATE INDEX heads_by_key ON heads (key, seq)"
+# The same words a day later are another mail (a reminder, a report): each run of copies gets a key of its own.
+SEPARATE_DAYS = """UPDATE heads SET key = CAST(key || run.place AS BLOB) FROM (
+    SELECT seq, sum(is_new) OVER (PARTITION BY key ORDER BY sent_us, seq) AS place FROM (
+        SELECT seq, key, sent_us,
+            coalesce(sent_us - lag(sent_us) OVER (PARTITION BY key ORDER BY sent_us, seq) > :gap_us, 0) AS is_new
+        FROM heads WHERE key IN (SELECT key FROM heads GROUP BY key HAVING max(sent_us) - min(sent_us) > :gap_us))
+    ) AS run WHERE heads.seq = run.seq AND run.place > 0"""
 CREATE_KEPT = """CREATE TABLE kept (
     seq INTEGER PRIMARY KEY, file INTEGER NOT NULL, message_id TEXT NOT NULL, sent_us INTEGER,
     copies INTEGER NOT NULL)"""
@@ -113,7 +121,9 @@ def _gather(connection: sqlite3.Connection, num_files: int) -> None:
     connection.execute(CREATE_HEADS)
     for file in range(num_files):
         connection.execute(INSERT_HEADS.format(file=file))
-    for statement in (INDEX_HEADS, CREATE_KEPT, INSERT_KEPT):
+    connection.execute(INDEX_HEADS)
+    connection.execute(SEPARATE_DAYS, {"gap_us": COPY_GAP_US})
+    for statement in (CREATE_KEPT, INSERT_KEPT):
         connection.execute(statement)
 
 

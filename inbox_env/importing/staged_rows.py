@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from inbox_env.database import to_microseconds
 from inbox_env.email_rows import from_row, to_json, to_row
 from inbox_env.emails import Email
 from inbox_env.ingest.owner import OwnerCounts, OwnerGuess
@@ -30,6 +31,7 @@ DELETE_HEADS = "DELETE FROM heads WHERE seq >= ? AND seq < ? AND batch = ?"
 INSERT_HEAD = "INSERT OR REPLACE INTO heads VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
 INSERT_TEXT = "INSERT OR REPLACE INTO texts VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
 
+COPY_GAP_US = 12 * 3_600 * 1_000_000  # copies of one mail are up to a time zone apart
 KEY_BYTES = 16
 StoredRow = tuple[Any, ...]  # the values of MAIL_COLUMNS
 _MAX_SEEN = 500_000  # keys remembered, about 100 bytes each
@@ -92,7 +94,7 @@ class RowFile:
         keyed = [(seq, email, bytes.fromhex(email.content_key())[:KEY_BYTES]) for seq, email in emails]
         self._write(work, keyed)
         if len(self._seen) < _MAX_SEEN:
-            self._seen.update(key for _, _, key in keyed)
+            self._seen.update(_text_key(email, key) for _, email, key in keyed)
         return WorkDone(len(emails), tuple(rejects), guess.counts())
 
     def keep(self, batch: int, emails: Iterable[tuple[int, Email]]) -> int:
@@ -112,9 +114,10 @@ class RowFile:
         for seq, email, key in emails:
             row = to_row(email)
             heads.append(_head(seq, work.batch, key, email, row))
-            if key not in self._seen and key not in seen:  # a copy of an earlier mail is never the one that is kept
+            text_key = _text_key(email, key)
+            if text_key not in self._seen and text_key not in seen:
                 texts.append(_text(seq, email, row))
-                seen.add(key)
+                seen.add(text_key)
         self._connection.execute("BEGIN")
         try:
             self._connection.execute(DELETE_HEADS, (work.first_seq, work.end_seq, work.batch))
@@ -141,6 +144,11 @@ class RowFile:
             return email
         folders = tuple(dict.fromkeys((*email.folders, *item.labels)))
         return replace(email, folders=folders, defects=(*defects, *email.defects))
+
+
+def _text_key(email: Email, key: bytes) -> bytes:
+    """What an earlier mail had too is never kept: the same content within the time in which copies lie."""
+    return key if email.date is None else key + b"%d" % (to_microseconds(email.date) // COPY_GAP_US)
 
 
 def _head(seq: int, batch: int, key: bytes, email: Email, row: StoredRow) -> StoredRow:

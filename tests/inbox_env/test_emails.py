@@ -37,3 +37,10 @@ def test_mails_without_a_word_differ_by_what_is_attached() -> None:
 def test_reading_the_text_of_attachments_does_not_make_another_mail() -> None:
     read = tuple(replace(attachment, text="Invoice 17") for attachment in PAGE.attachments)
     assert replace(PAGE, attachments=read).content_key() == PAGE.content_key()
+
+
+def test_the_same_words_to_other_people_are_another_mail() -> None:
+    other = replace(PAGE, to=(Address("Bob", "bob@example.org"),))
+    assert other.content_key() != PAGE.content_key()
+    assert replace(PAGE, to=(*PAGE.to, *other.to)).content_key() == replace(other, cc=PAGE.to).content_key()
+    assert replace(PAGE, bcc=other.to).content_key() == PAGE.content_key()
