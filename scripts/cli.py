@@ -194,7 +194,7 @@ def _as_no_text(error: Exception, arguments: list[str]) -> UsageError | None:
     words = [word for word in arguments if any("\ud800" <= char <= "\udfff" for char in word)]
     if not isinstance(error, UnicodeEncodeError) or not words:
         return None
-    return UsageError(98, "a name with bytes that are no text", where=words[0], next_step="rename the file or folder")
+    return UsageError(98, "a name with bytes that are no text", where=", ".join(words), next_step="rename it")
 
 
 def _as_known(error: Exception) -> MailsleuthError | None:

@@ -11,7 +11,7 @@ A SOURCE is one of these, and what it is, is found out; give as many as you like
 Mail in Gmail's Spam and Trash, and mail that Thunderbird has deleted but not yet removed, is counted and left out
 unless --include-spam. Copies of one mail are folded into one. What cannot be read is listed in rejects.jsonl beside
 the mailbox, and the exit code is then 3: read = imported + duplicates + left out + rejected, where duplicates are
-mails read that the inbox had already. Importing again into the same inbox adds what is new; mails are numbered by
+mails read that are copies of others. Importing again into the same inbox adds what is new; mails are numbered by
 date, so older mail shifts the numbers of later mails. An import that was interrupted leaves the mailbox as it was;
 the same command again goes on where it stopped.
 """

@@ -1,8 +1,8 @@
 """Show the figures of the inboxes of a mailbox.
 
 How many mails and threads, from when to when, who writes most, which folders, what is attached, and the space taken.
-"folded" counts the Message-IDs that mails have beside their own, from copies that were folded into them; it is less
-than the "duplicates" of an import, which are all mails read that the inbox had already, most with the same Message-ID.
+"folded" counts further Message-IDs: those of copies that were folded into a mail under another one. The "duplicates"
+of an import are all mails it read that were copies of others, also those under the same Message-ID.
 "exchange" is who wrote to the owner or got mail from the owner. Attachments are counted as they were in the mail:
 the mailbox keeps their names, and their text where the import was asked for it.
 """
