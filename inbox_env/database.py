@@ -5,6 +5,7 @@ One file holds many inboxes. Knows nothing of emails' meaning, of search or of t
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import threading
 import time
@@ -195,7 +196,7 @@ def _roll_back(path: Path) -> None:
         return
     with (
         suppress(sqlite3.Error),
-        closing(sqlite3.connect(f"file:{quote(str(path.resolve()))}?mode=rw", uri=True)) as db,
+        closing(sqlite3.connect(f"file:{quote(os.fsencode(path.resolve()))}?mode=rw", uri=True)) as db,
     ):
         db.execute("PRAGMA schema_version").fetchone()
 
@@ -213,7 +214,7 @@ def read_only_uri(path: Path) -> str:
     """Return the SQLite URI that opens `path` read-only, as immutable when no journal lies beside it."""
     journals = (path.with_name(path.name + suffix) for suffix in ("-wal", "-journal"))
     immutable = "" if any(journal.exists() for journal in journals) else "&immutable=1"
-    return f"file:{quote(str(path.resolve()))}?mode=ro{immutable}"
+    return f"file:{quote(os.fsencode(path.resolve()))}?mode=ro{immutable}"
 
 
 def to_microseconds(moment: datetime) -> int:

@@ -89,7 +89,8 @@ def _explained(path: Path) -> Iterator[None]:
         yield
     except (sqlite3.DatabaseError, ValueError, KeyError, TypeError) as error:
         what = "not a mailsleuth mailbox, or damaged"
-        raise CorruptError(30, what, where=str(path), next_step="import the mail again") from error
+        next_step = "name another file; `mailsleuth doctor --rebuild` mends a damaged mailbox"
+        raise CorruptError(30, what, where=str(path), next_step=next_step) from error
 
 
 def _to_version_3(database: SqliteUtils) -> None:

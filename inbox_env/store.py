@@ -181,5 +181,7 @@ def _to_stored(row: tuple[Any, ...], inbox_id: int) -> StoredEmail:
 
 def _to_info(row: tuple[Any, ...]) -> InboxInfo:
     inbox_id, name, owner_name, owner_email, num_emails, first, last, index = row
+    if not all(isinstance(number, int) for number in (inbox_id, num_emails)):
+        raise TypeError("a column that is no number")
     owner = Address(owner_name, owner_email)
     return InboxInfo(inbox_id, name, owner, num_emails, from_microseconds(first), from_microseconds(last), index)

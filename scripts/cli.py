@@ -12,13 +12,14 @@ import importlib
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import FrameType, ModuleType
 from typing import NoReturn
 
 from inbox_env.errors import ExitCode, MailsleuthError, ResourceError, UsageError
+from scripts.inbox_names import with_inbox_names
 
 EXIT_BUG = 1
 EXIT_BROKEN_PIPE = 128 + signal.SIGPIPE if hasattr(signal, "SIGPIPE") else 141
@@ -30,6 +31,7 @@ class Command:
 
     module: str
     help: str
+    is_async: bool = False  # asyncio handles an interrupt itself, as long as nobody else does
 
 
 COMMANDS = {
@@ -42,20 +44,21 @@ COMMANDS = {
     "doctor": Command("scripts.doctor", "Check that a mailbox is whole, or say whether to believe a training run."),
     "search": Command("scripts.search", "Search an inbox by keywords, as the agent does."),
     "read": Command("scripts.read", "Print one mail of an inbox."),
-    "play": Command("scripts.play", "Ask an inbox a question and watch a policy look for the answer."),
-    "train": Command("scripts.train_email_agent", "Train an agent to find the right email."),
-    "bench": Command("scripts.benchmark", "Compare policies on the same questions."),
+    "play": Command("scripts.play", "Ask an inbox a question and watch a policy look for the answer.", is_async=True),
+    "train": Command("scripts.train_email_agent", "Train an agent to find the right email.", is_async=True),
+    "bench": Command("scripts.benchmark", "Compare policies on the same questions.", is_async=True),
     "questions": Command("scripts.generate_questions", "Generate questions with known answers from a mailbox."),
     "pretrain": Command(
         "scripts.pretrain_base",
         "Train the laptop base model from scratch: tokenizer, copy drills, warm start on demonstrations.",
+        is_async=True,
     ),
     "report": Command("scripts.report", "Write the report of a finished run."),
     "export": Command(
         "scripts.export", "Export a trained model: its adapter, or merged into its base; push it to the hub."
     ),
     "serve": Command("scripts.serve", "Print, or run, the vLLM server that a training configuration needs."),
-    "bench-system": Command("scripts.bench_system", "Measure the speed of one part of the system."),
+    "bench-system": Command("scripts.bench_system", "Measure the speed of one part of the system.", is_async=True),
 }
 
 EXTRA_OF_PACKAGE = {
@@ -90,36 +93,48 @@ class _Parser(argparse.ArgumentParser):
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Return the exit code of the command line `argv` (default: the process's own)."""
-    arguments = list(sys.argv[1:] if argv is None else argv)
-    is_debug = "--debug" in arguments
     try:
-        with _exit_on_sigterm():
-            code = _dispatch(arguments)
-            sys.stdout.flush()
-            return code
-    except SystemExit as stop:
-        return stop.code if isinstance(stop.code, int) else ExitCode.OK
+        code = _explained(list(sys.argv[1:] if argv is None else argv))
+        sys.stdout.flush()
+        return code
     except BrokenPipeError:
         # The reader left (`| head`). Python would complain again when it flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_BROKEN_PIPE
+
+
+def _explained(arguments: list[str]) -> int:
+    """Run the command line; a failure is printed as one line. Only a reader that left is raised on."""
+    is_debug = "--debug" in arguments
+    stops: list[ExitCode] = []
+    try:
+        return _dispatch(arguments, stops)
+    except SystemExit as stop:
+        return stop.code if isinstance(stop.code, int) else ExitCode.OK
+    except BrokenPipeError:
+        raise
     except KeyboardInterrupt:
         return _fail("interrupted", ExitCode.INTERRUPTED, is_debug)
     except Exception as error:
-        known = _as_known(error)
+        if stops:  # SQLite swallows what a signal raised in one of its callbacks, and then fails itself
+            return _fail("interrupted", stops[0], is_debug) if stops[0] == ExitCode.INTERRUPTED else stops[0]
+        known = _as_no_text(error, arguments) or _as_known(error)
         return _fail(known.line(), known.exit_code, is_debug) if known else _fail(_bug_line(error), EXIT_BUG, is_debug)
 
 
-def _dispatch(arguments: list[str]) -> int:
+def _dispatch(arguments: list[str], stops: list[ExitCode]) -> int:
     num_leading = next((i for i, word in enumerate(arguments) if not word.startswith("-")), len(arguments))
     _top_parser().parse_args(arguments[:num_leading])  # answers --help and --version
     if num_leading == len(arguments):
         _top_parser().print_help(sys.stderr)
         return ExitCode.USAGE
     name, rest = arguments[num_leading], arguments[num_leading + 1 :]
-    module = _load(name)
-    parser = command_parser(name, module)
-    return int(module.run(parser.parse_args(rest)))
+    if any("\0" in word for word in rest):
+        raise UsageError(97, "a NUL character in an argument", next_step="leave it out")
+    with _raise_on_signals(stops, is_async=name in COMMANDS and COMMANDS[name].is_async):
+        module = _load(name)
+        args = command_parser(name, module).parse_args(rest)
+        return int(module.run(with_inbox_names(args)))
 
 
 def command_parser(name: str, module: ModuleType) -> argparse.ArgumentParser:
@@ -174,6 +189,14 @@ def _suggestion(name: str) -> str:
     return f"did you mean '{close[0]}'?" if close else "see mailsleuth --help"
 
 
+def _as_no_text(error: Exception, arguments: list[str]) -> UsageError | None:
+    """Return what to say when a path that was given has bytes that are no text, where SQLite or JSON needs text."""
+    words = [word for word in arguments if any("\ud800" <= char <= "\udfff" for char in word)]
+    if not isinstance(error, UnicodeEncodeError) or not words:
+        return None
+    return UsageError(98, "a name with bytes that are no text", where=", ".join(words), next_step="rename it")
+
+
 def _as_known(error: Exception) -> MailsleuthError | None:
     """Return `error` as something the user can mend, or None when it is a bug."""
     if isinstance(error, MailsleuthError):
@@ -218,19 +241,27 @@ def _fail(line: str, code: int, is_debug: bool) -> int:
 
 
 @contextmanager
-def _exit_on_sigterm() -> Iterator[None]:
-    """Turn SIGTERM into an orderly exit 143, so that `finally` blocks run; a command may install its own handler."""
+def _raise_on_signals(stops: list[ExitCode], *, is_async: bool) -> Iterator[None]:
+    """Let SIGTERM unwind as exit 143, so that `finally` blocks run, and note in `stops` which signals came.
 
-    def leave(_signum: int, _frame: FrameType | None) -> NoReturn:
-        raise SystemExit(ExitCode.TERMINATED)
+    An interrupt is noted too, unless asyncio is to handle it. A command may install handlers of its own.
+    """
 
-    before: Callable[[int, FrameType | None], object] | int | None
+    def leave(signum: int, _frame: FrameType | None) -> NoReturn:
+        code = ExitCode.INTERRUPTED if signum == signal.SIGINT else ExitCode.TERMINATED
+        stops.append(code)
+        raise KeyboardInterrupt if code == ExitCode.INTERRUPTED else SystemExit(code)
+
+    signums = [signal.SIGTERM]
+    if not is_async and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signums.append(signal.SIGINT)
     try:
-        before = signal.signal(signal.SIGTERM, leave)
+        before = [signal.signal(signum, leave) for signum in signums]
     except ValueError:  # not the main thread: signals are the caller's business
         yield
         return
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for signum, handler in zip(signums, before, strict=True):
+            signal.signal(signum, handler)

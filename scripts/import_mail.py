@@ -1,9 +1,19 @@
 """Import mail from files into a mailbox.
 
-Reads mbox files, Maildirs, folders of .eml or one-message files (Enron's layout), single .eml files, and .zip or
-.tar.gz archives of these. Copies of one mail are folded into one. What cannot be read is listed in rejects.jsonl
-beside the mailbox, and the exit code is then 3. Importing again into the same inbox adds what is new. An import that
-was interrupted leaves the mailbox as it was; the same command again goes on where it stopped.
+A SOURCE is one of these, and what it is, is found out; give as many as you like:
+  mbox file of any dialect, a Gmail Takeout archive as downloaded (labels become folders)
+  Maildir, MH folder, Thunderbird or Apple Mail folder, folder of .eml or one-message files (Enron's layout), .eml file
+  .zip, .tar or .tar.gz of these; archive.tar.gz!inside reads only the folder "inside" of it
+  emails.csv (Enron's, as published), or emails.csv!lay-k for one owner; the columns of ART-E's data set
+  imaps://user@host or imaps://user@host/Folder: a mail server, only read (needs the extra imap). The password comes
+  from the keyring, from MAILSLEUTH_IMAP_PASSWORD or from a prompt, never from the address.
+
+Mail in Gmail's Spam and Trash, and mail that Thunderbird has deleted but not yet removed, is counted and left out
+unless --include-spam. Copies of one mail are folded into one. What cannot be read is listed in rejects.jsonl beside
+the mailbox, and the exit code is then 3: read = imported + duplicates + left out + rejected, where duplicates are
+mails read that are copies of others. Importing again into the same inbox adds what is new; mails are numbered by
+date, so older mail shifts the numbers of later mails. An import that was interrupted leaves the mailbox as it was;
+the same command again goes on where it stopped.
 """
 
 from __future__ import annotations
@@ -30,13 +40,19 @@ _STOPS = {signal.SIGINT: ExitCode.INTERRUPTED, signal.SIGTERM: ExitCode.TERMINAT
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
-    parser.add_argument("sources", nargs="+", metavar="SOURCE", help="mbox, Maildir, folder, .eml, archive")
+    parser.add_argument(
+        "sources", nargs="+", metavar="SOURCE", help="file, folder, archive or imaps:// address; see above"
+    )
     parser.add_argument("--mailbox", type=Path, required=True, help="mailbox file to write; created when absent")
-    parser.add_argument("--inbox", required=True, help="name of the inbox inside the mailbox")
+    parser.add_argument("--inbox", required=True, help="name of the inbox inside the mailbox; made when absent")
     parser.add_argument("--owner", help='whose inbox it is, as "Name <address>" (default: guessed from the mail)')
     parser.add_argument("--index", choices=("fts5", "whoosh"), default="fts5", help="search index (default: fts5)")
-    parser.add_argument("--include-spam", action="store_true", help="import Gmail's Spam and Trash too")
-    parser.add_argument("--attachment-text", action="store_true", help="make the text of attachments searchable")
+    parser.add_argument(
+        "--include-spam", action="store_true", help="import Gmail's Spam and Trash, and what Thunderbird deleted, too"
+    )
+    parser.add_argument(
+        "--attachment-text", action="store_true", help="keep the text of attachments: search finds it, read shows it"
+    )
     parser.add_argument(
         *("--max-message-size",), type=_size, default=MAX_MESSAGE_BYTES, metavar="MB", dest="max_message_bytes",
         help="keep only the first text of a mail larger than this (default and most: 100)",

@@ -13,6 +13,7 @@ from pathlib import Path
 from rich.table import Table
 from rich.text import Text
 
+from inbox_env.emails import Address
 from inbox_env.errors import UsageError
 from inbox_env.store import EmailStore, InboxInfo
 from inbox_env.upkeep.owners import set_owner
@@ -31,10 +32,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print the inboxes and return the exit code."""
-    if args.set_owner:
+    if args.set_owner is not None:
         if not args.inbox:
             raise UsageError(92, "--set-owner without --inbox", next_step="say whose inbox it is")
-        set_owner(args.mailbox, args.inbox, parse_owner(args.set_owner))
+        set_owner(args.mailbox, args.inbox, _owner(args.set_owner))
     store = EmailStore.open(args.mailbox)
     try:
         infos = [store.info(args.inbox)] if args.inbox else store.inboxes()
@@ -46,6 +47,13 @@ def run(args: argparse.Namespace) -> int:
     else:
         _print_table(infos)
     return 0
+
+
+def _owner(text: str) -> Address:
+    try:
+        return parse_owner(text)
+    except UsageError as error:  # it speaks of the import's option
+        raise UsageError(93, "--set-owner is not one address", where=text, next_step=error.next_step) from error
 
 
 def _row(info: InboxInfo) -> dict[str, str | int | None]:

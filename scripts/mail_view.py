@@ -5,7 +5,9 @@ A terminal gets a table, a pipe gets one tab-separated line for each hit. Knows 
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
+from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
@@ -16,20 +18,26 @@ from rich.text import Text
 from inbox_env.emails import Address, Email
 from inbox_env.search.base import SearchHit, SearchResult
 from inbox_env.store import StoredEmail
-from scripts.terminal import safe, safe_line
+from scripts.terminal import plural, safe, safe_line, size_text
 
 _MAX_ADDRESSES = 10
 
 
 def print_hits(console: Console, result: SearchResult, *, page: int, page_size: int) -> None:
-    """Print one page of hits and how many there are; when nothing matched, the matches of each keyword alone."""
+    """Print one page of hits and how many there are; when nothing matched, the matches of each keyword alone.
+
+    Where the hits go into a pipe, the count goes to standard error.
+    """
+    summary = summary_line(result, page=page, page_size=page_size)
     if not console.is_terminal:
         for hit in result.hits:
             print("\t".join(_cells(hit)), file=console.file)
+        console.file.flush()  # so that the count comes last where both streams meet
+        print(summary, file=sys.stderr)
         return
     if result.hits:
         console.print(hit_table(result.hits))
-    console.print(summary_line(result, page=page, page_size=page_size))
+    console.print(summary)
 
 
 def hit_table(hits: Sequence[SearchHit]) -> Table:
@@ -47,22 +55,29 @@ def hit_table(hits: Sequence[SearchHit]) -> Table:
 
 def summary_line(result: SearchResult, *, page: int, page_size: int) -> str:
     """Return one line: which hits of how many, or what each keyword alone would match."""
+    total = result.num_matches
     if result.hits:
         first = (page - 1) * page_size + 1
-        return f"{first}-{first + len(result.hits) - 1} of {result.num_matches}"
-    if result.num_matches:
-        return f"page {page} is past the last of {result.num_matches}"
-    alone = ", ".join(f"{safe_line(word)} {count}" for word, count in result.keyword_counts.items())
-    return "no mail matches all of it" + (f"; each word alone matches: {alone}" if alone else "")
+        last = first + len(result.hits) - 1
+        return f"{first:,}-{last:,} of {total:,}" + (f" (--page {page + 1} for more)" if last < total else "")
+    if total:
+        return f"page {page:,} is beyond the last: {total:,} found on {plural(-(-total // page_size), 'page')}"
+    alone = ", ".join(f"{safe_line(word)} {count:,}" for word, count in result.keyword_counts.items())
+    return "nothing found" + (f"; each keyword alone: {alone}" if alone else "")
 
 
 def print_email(console: Console, stored: StoredEmail) -> None:
-    """Print one mail: its envelope, what is attached, and its text."""
+    """Print one mail: its envelope, what is attached, its text, and what was read of its attachments."""
     for name, value in _envelope(stored):
         if value:
             console.print(Text.assemble((f"{name:<9}", "dim"), safe_line(value)))
     console.print()
     console.print(Text(safe(stored.email.body).rstrip()))
+    for attachment in stored.email.attachments:
+        if attachment.text:
+            console.print()
+            console.print(Text(f"[attachment {safe_line(attachment.name)}]"))
+            console.print(Text(safe(attachment.text).rstrip()))
 
 
 def hit_row(hit: SearchHit) -> dict[str, Any]:
@@ -89,7 +104,7 @@ def email_row(stored: StoredEmail) -> dict[str, Any]:
         "cc": [str(address) for address in email.cc],
         "subject": email.subject,
         "folders": list(email.folders),
-        "attachments": [attachment.name for attachment in email.attachments],
+        "attachments": [asdict(attachment) for attachment in email.attachments],
         "body": email.body,
     }
 
@@ -114,6 +129,7 @@ def _envelope(stored: StoredEmail) -> list[tuple[str, str]]:
         ("to", _people(email.to)),
         ("cc", _people(email.cc)),
         ("subject", email.subject),
+        ("folders", ", ".join(email.folders)),
         ("attached", _attachments(email)),
         ("id", email.message_id),
     ]
@@ -126,7 +142,7 @@ def _people(addresses: Sequence[Address]) -> str:
 
 
 def _attachments(email: Email) -> str:
-    return ", ".join(f"{part.name} ({part.content_type}, {part.size} bytes)" for part in email.attachments)
+    return ", ".join(f"{part.name} ({part.content_type}, {size_text(part.size)})" for part in email.attachments)
 
 
 def _iso(moment: datetime | None) -> str | None:

@@ -1,6 +1,10 @@
 """Show the figures of the inboxes of a mailbox.
 
 How many mails and threads, from when to when, who writes most, which folders, what is attached, and the space taken.
+"folded" counts further Message-IDs: those of copies that were folded into a mail under another one. The "duplicates"
+of an import are all mails it read that were copies of others, also those under the same Message-ID.
+"exchange" is who wrote to the owner or got mail from the owner. Attachments are counted as they were in the mail:
+the mailbox keeps their names, and their text where the import was asked for it.
 """
 
 from __future__ import annotations
@@ -15,7 +19,7 @@ from typing import Any
 from inbox_env.store import EmailStore
 from inbox_env.upkeep.mail_stats import InboxStats, inbox_stats
 from scripts.mail_view import day
-from scripts.terminal import console, safe_line
+from scripts.terminal import console, plural, safe_line, size_text
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -40,7 +44,10 @@ def run(args: argparse.Namespace) -> int:
         store.close()
     if not args.json:
         console().print(
-            f"{args.mailbox.name}: {len(names):,} inboxes, {_megabytes(args.mailbox.stat().st_size)} in all"
+            safe_line(
+                f"{args.mailbox.name}: {plural(len(names), 'inbox', 'inboxes')}, "
+                f"{size_text(args.mailbox.stat().st_size)} in all"
+            )
         )
     return 0
 
@@ -59,14 +66,11 @@ def _print(stats: InboxStats) -> None:
     lines = (
         ("inbox", stats.inbox),
         ("owner", stats.owner or "unknown: set it with mailsleuth inboxes --set-owner"),
-        ("mails", f"{stats.num_emails:,} in {stats.num_threads:,} threads; {stats.num_undated:,} undated"),
+        ("mails", f"{stats.num_emails:,} in {plural(stats.num_threads, 'thread')}; {stats.num_undated:,} undated"),
         ("dates", f"{day(stats.first_date)} to {day(stats.last_date)}"),
-        ("copies", f"{stats.num_copies_folded:,} folded"),
-        (
-            "attached",
-            f"{stats.num_attachments:,} files, {_megabytes(stats.attachment_bytes)} before they were left out",
-        ),
-        ("space", f"text {_megabytes(stats.text_chars)}, search index {_megabytes(stats.index_bytes)}"),
+        ("folded", f"{plural(stats.num_folded_ids, 'more Message-ID')} of copies"),
+        ("attached", f"{plural(stats.num_attachments, 'file')}, {size_text(stats.attachment_bytes)} in the mail"),
+        ("space", f"text {size_text(stats.text_chars)}, search index {size_text(stats.index_bytes)}"),
         ("senders", _counts(stats.top_senders)),
         ("exchange", _counts(stats.top_correspondents)),
         ("folders", _counts(stats.top_folders)),
@@ -78,7 +82,3 @@ def _print(stats: InboxStats) -> None:
 
 def _counts(pairs: Sequence[tuple[str, int]]) -> str:
     return ", ".join(f"{name} {count:,}" for name, count in pairs) or "none"
-
-
-def _megabytes(num_bytes: int) -> str:
-    return f"{num_bytes / 1_000_000:,.1f} MB"

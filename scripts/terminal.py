@@ -6,6 +6,7 @@ leaves here. Knows nothing of mail, questions or policies.
 
 from __future__ import annotations
 
+import errno
 import re
 import sys
 from typing import TYPE_CHECKING, TextIO
@@ -43,9 +44,27 @@ def safe_line(text: str, max_chars: int | None = None) -> str:
     return line if max_chars is None or len(line) <= max_chars else line[: max_chars - 1].rstrip() + "…"
 
 
+def plural(count: int, noun: str, many: str = "") -> str:
+    """Return "1 mail", "2 mails"; `many` is the plural where that is not the noun with an s."""
+    return f"{count:,} {noun if count == 1 else many or noun + 's'}"
+
+
+def size_text(num_bytes: int) -> str:
+    """Return a number of bytes as a person reads it."""
+    if num_bytes < 1_000:
+        return plural(num_bytes, "byte")
+    unit, scale = ("kB", 1_000) if num_bytes < 1_000_000 else ("MB", 1_000_000)
+    return f"{num_bytes / scale:,.1f} {unit}"
+
+
 def console(file: TextIO | None = None) -> Console:
     """Return a console that interprets nothing in what it is given: no markup, no emoji codes, no highlighting."""
     from rich.console import Console
 
+    class _Console(Console):
+        def on_broken_pipe(self) -> None:
+            """Let the command line end: rich would exit with code 1."""
+            raise BrokenPipeError(errno.EPIPE, "whoever read the output left")
+
     stream = sys.stdout if file is None else file
-    return Console(file=stream, markup=False, emoji=False, highlight=False, soft_wrap=not stream.isatty())
+    return _Console(file=stream, markup=False, emoji=False, highlight=False, soft_wrap=not stream.isatty())

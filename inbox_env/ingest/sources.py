@@ -5,6 +5,7 @@ The one door to the readers. Knows nothing of MIME or of the store.
 
 from __future__ import annotations
 
+import re
 import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -24,6 +25,8 @@ from inbox_env.ingest.tables import read_parquet
 from inbox_env.ingest.tree import read_tree
 
 _NEXT_STEP = "give an mbox, a Maildir, a folder of mail files, an .eml file, an archive of these or imaps://you@host"
+_SERVERS = "of mail servers only imaps://you@host and imaps://you@host/Folder are supported"
+_SCHEME = re.compile("([A-Za-z][A-Za-z0-9+.-]+):/")  # one slash: a path has swallowed the other
 _SELECTABLE = ("zip", "tar", "packed", "csv", "jsonl", "parquet")
 SourceKind = FileKind | Literal["folder", "imap"]
 Item = RawMail | Reject | Skipped
@@ -78,6 +81,8 @@ def find_source(path: Path | str) -> Source:
         with open_regular(real) as opened:
             head = opened.read(SNIFF_BYTES)
     except (FileNotFoundError, NotADirectoryError) as error:
+        if scheme := _SCHEME.match(where):  # no more of it is shown: it may hold a password
+            raise UsageError(50, f"no mail is read from {scheme[1]}://", next_step=_SERVERS) from error
         raise UsageError(50, "no such file or folder", where=where, next_step=_NEXT_STEP) from error
     except (OSError, RuntimeError, ValueError) as error:  # RuntimeError: a loop of links; ValueError: a NUL in it
         raise UsageError(51, f"cannot read mail: {error}", where=where, next_step="check its permissions") from error

@@ -11,14 +11,15 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from inbox_env.database import MAX_EMAILS, Database
+from inbox_env.database import DOCTOR, MAX_EMAILS, Database
+from inbox_env.errors import CorruptError
 from inbox_env.search.fts5 import table_name
 from inbox_env.store import EmailStore, InboxInfo
 
 SELECT_ROWS = """SELECT sender_email, sent_us IS NULL, thread,
     length(subject) + length(envelope) + length(body), envelope
     FROM mails WHERE id BETWEEN ? AND ?"""
-SELECT_COPIES = "SELECT count(*) FROM aliases WHERE inbox_id = ?"
+SELECT_FOLDED_IDS = "SELECT count(*) FROM aliases WHERE inbox_id = ?"
 SELECT_INDEX_BYTES = "SELECT coalesce(sum(length(block)), 0) FROM {table}_data"
 NUM_TOP = 10
 _CHUNK = 2_000
@@ -36,7 +37,7 @@ class InboxStats:
     first_date: datetime | None
     last_date: datetime | None
     num_threads: int
-    num_copies_folded: int
+    num_folded_ids: int
     num_attachments: int
     attachment_bytes: int
     text_chars: int
@@ -47,10 +48,10 @@ class InboxStats:
 
 
 def inbox_stats(store: EmailStore, inbox: str) -> InboxStats:
-    """Return the figures of one inbox; raises UsageError when there is none of that name.
+    """Return the figures of one inbox; raises UsageError when there is none of that name, CorruptError for damage.
 
-    Copies are counted by the Message-IDs that were folded into other mails. Correspondents are those to whom the
-    owner wrote and who wrote to the owner.
+    `num_folded_ids` are the Message-IDs of copies that were folded into other mails. Correspondents are those to
+    whom the owner wrote and who wrote to the owner.
     """
     info = store.info(inbox)
     database = Database.open(store.database.path, _SLOW_SECONDS)
@@ -60,13 +61,16 @@ def inbox_stats(store: EmailStore, inbox: str) -> InboxStats:
         for start in range(base + 1, base + info.num_emails + 1, _CHUNK):
             for row in database.rows(SELECT_ROWS, (start, min(start + _CHUNK - 1, base + info.num_emails))):
                 tally.add(*row)
-        num_copies = database.rows(SELECT_COPIES, (info.id,))[0][0]
-        return _stats(info, tally, num_copies, _index_bytes(database, info))
+        num_folded_ids = database.rows(SELECT_FOLDED_IDS, (info.id,))[0][0]
+        return _stats(info, tally, num_folded_ids, _index_bytes(database, info))
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        what = "a mail in the mailbox is damaged"
+        raise CorruptError(38, what, where=str(database.path), next_step=DOCTOR) from error
     finally:
         database.close()
 
 
-def _stats(info: InboxInfo, tally: _Tally, num_copies: int, index_bytes: int) -> InboxStats:
+def _stats(info: InboxInfo, tally: _Tally, num_folded_ids: int, index_bytes: int) -> InboxStats:
     return InboxStats(
         inbox=info.name,
         owner=str(info.owner),
@@ -75,7 +79,7 @@ def _stats(info: InboxInfo, tally: _Tally, num_copies: int, index_bytes: int) ->
         first_date=info.first_date,
         last_date=info.last_date,
         num_threads=len(tally.threads),
-        num_copies_folded=num_copies,
+        num_folded_ids=num_folded_ids,
         num_attachments=tally.num_attachments,
         attachment_bytes=tally.attachment_bytes,
         text_chars=tally.text_chars,

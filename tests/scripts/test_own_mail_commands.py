@@ -50,14 +50,49 @@ def read_json(capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
 def test_stats_say_what_an_inbox_holds(mailbox: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["stats", "--mailbox", str(mailbox), "--inbox", "me", "--json"]) == 0
     row = read_json(capsys)
-    assert (row["num_emails"], row["num_undated"], row["num_threads"], row["num_copies_folded"]) == (50, 1, 49, 1)
+    assert (row["num_emails"], row["num_undated"], row["num_threads"], row["num_folded_ids"]) == (50, 1, 49, 1)
     assert (row["num_attachments"], row["attachment_bytes"]) == (1, 2_000_000)
     assert row["top_senders"] == [["ann@example.org", 49], ["me@example.org", 1]]
     assert row["top_correspondents"] == [["ann@example.org", 50]]
     assert row["top_folders"] == [["inbox", 1], ["sent", 1]]
     assert row["index_bytes"] > 1_000
     assert main(["stats", "--mailbox", str(mailbox)]) == 0
-    assert "50 in 49 threads; 1 undated" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "50 in 49 threads; 1 undated" in out
+    assert "folded    1 more Message-ID of copies\nattached  1 file, 2.0 MB in the mail" in out
+    assert "my.db: 2 inboxes, " in out
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE mails SET envelope = 'x' WHERE id % 16777216 = 9",
+        "UPDATE mails SET envelope = '[]' WHERE id % 16777216 = 9",
+        'UPDATE mails SET envelope = \'{"to": [{"name": 1}]}\' WHERE id % 16777216 = 9',
+        'UPDATE mails SET envelope = \'{"attachments": [{"size": null}]}\' WHERE id % 16777216 = 9',
+        "UPDATE mails SET envelope = '{\"folders\": [[]]}' WHERE id % 16777216 = 9",
+        "UPDATE mails SET sender_email = x'ff' WHERE id % 16777216 = 9",
+        "UPDATE inboxes SET num_emails = 'many'",
+    ],
+)
+def test_f30_stats_and_search_of_damaged_mails_say_so(
+    mailbox: Path, capsys: pytest.CaptureFixture[str], statement: str
+) -> None:
+    with closing(sqlite3.connect(mailbox)) as connection, connection:
+        connection.execute(statement)
+    assert main(["stats", "--mailbox", str(mailbox)]) == 4
+    assert main(["search", "--mailbox", str(mailbox), "--inbox", "me"]) in (0, 4)
+    err = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error")]
+    assert all("damaged" in line for line in err)
+    assert "mailsleuth doctor" in err[0] or "list of inboxes" in err[0]
+
+
+@pytest.mark.parametrize("columns", ["sent_us = 'x'", "sent_us = 9223372036854775807", "sender_name = 5, body = 7"])
+def test_f30_search_of_a_damaged_mail_says_so(mailbox: Path, capsys: pytest.CaptureFixture[str], columns: str) -> None:
+    with closing(sqlite3.connect(mailbox)) as connection, connection:
+        connection.execute(f"UPDATE mails SET {columns} WHERE id % 16777216 = 9")
+    assert main(["search", "--mailbox", str(mailbox), "--inbox", "me", "matter", "8"]) in (0, 4)
+    assert "E-BUG" not in capsys.readouterr().err
 
 
 def test_the_owner_is_set_by_hand(mailbox: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -65,6 +100,9 @@ def test_the_owner_is_set_by_hand(mailbox: Path, capsys: pytest.CaptureFixture[s
     assert main([*where, "--inbox", "me", "--set-owner", "Cy <cy@y.org>", "--json"]) == 0
     assert read_json(capsys)["owner"] == "Cy <cy@y.org>"
     assert main([*where, "--set-owner", "Cy <cy@y.org>"]) == 2
+    for nonsense in ("nonsense", ""):
+        assert main([*where, "--inbox", "me", "--set-owner", nonsense]) == 2
+    assert capsys.readouterr().err.count("--set-owner is not one address") == 2
     assert main([*where, "--inbox", "nobody", "--set-owner", "Cy <cy@y.org>"]) == 2
     assert "no inbox 'nobody'" in capsys.readouterr().err
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scripts.terminal import console, safe, safe_line
+from scripts.terminal import console, plural, safe, safe_line, size_text
 
 ATTACKS = {
     "clipboard by OSC 52": ("a\x1b]52;c;ZXZpbA==\x07b", "ab"),
@@ -64,3 +64,10 @@ def test_the_console_interprets_no_markup() -> None:
     out = io.StringIO()
     console(out).print("[bold red]not bold[/bold red] :smile: 12")
     assert out.getvalue() == "[bold red]not bold[/bold red] :smile: 12\n"
+
+
+def test_numbers_are_written_as_a_person_writes_them() -> None:
+    assert [plural(count, "mail") for count in (0, 1, 2_000)] == ["0 mails", "1 mail", "2,000 mails"]
+    assert plural(2, "inbox", "inboxes") == "2 inboxes"
+    sizes = [size_text(num_bytes) for num_bytes in (0, 1, 999, 1_000, 34_567, 1_000_000, 2_345_678_901)]
+    assert sizes == ["0 bytes", "1 byte", "999 bytes", "1.0 kB", "34.6 kB", "1.0 MB", "2,345.7 MB"]
