@@ -25,6 +25,7 @@ _OTHERS_NAMES = re.compile(
     re.IGNORECASE,
 )
 _HIDDEN = "hidden file"
+_HIDDEN_PART = re.compile(r"(?:\A|/)\.")
 _OTHERS = "another program's file"
 _PROFILE = re.compile(r"[A-Za-z0-9]+\.default[^/]*")  # Thunderbird's
 _PROFILE_TOPS = ("Mail", "ImapMail")
@@ -77,7 +78,7 @@ def doubt_of(path: PurePath) -> str:
     It is read all the same when mail is in it.
     """
     name = path.name
-    if name.startswith(".") or (not is_maildir_file(path) and any(part.startswith(".") for part in path.parts)):
+    if name.startswith(".") or (_HIDDEN_PART.search(str(path)) and not is_maildir_file(path)):
         return _HIDDEN
     if has_mail_suffix(name):
         return ""

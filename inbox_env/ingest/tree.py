@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterator
-from pathlib import Path, PurePosixPath
+from pathlib import Path, PurePath, PurePosixPath
 
 from inbox_env.ingest.archive import read_archive
 from inbox_env.ingest.contents import read_kind, reason_unread
@@ -27,7 +27,7 @@ _MAX_SEQUENCES_BYTES = 1 << 20
 
 def read_tree(top: Path) -> Iterator[RawMail | Reject | Skipped]:
     """Yield every message below the folder in natural order, and what is left out; links are not followed."""
-    waiting = [top]
+    waiting, root = [top], place_of_source(top)
     while waiting:
         folder = waiting.pop()
         try:
@@ -44,12 +44,12 @@ def read_tree(top: Path) -> Iterator[RawMail | Reject | Skipped]:
         waiting += [Path(entry.path) for entry in reversed(folders)]
         labels = _mh_labels(folder) if any(entry.name == _SEQUENCES for entry in files) else {}
         for entry in files:
-            yield from _read_file(Path(entry.path), top, labels.get(entry.name, ()))
+            yield from _read_file(Path(entry.path), top, root, labels.get(entry.name, ()))
 
 
-def _read_file(path: Path, top: Path, labels: tuple[str, ...]) -> Iterator[RawMail | Reject | Skipped]:
+def _read_file(path: Path, top: Path, root: PurePath, labels: tuple[str, ...]) -> Iterator[RawMail | Reject | Skipped]:
     below = path.relative_to(top)
-    place = place_of_source(top) / below
+    place = root / below if root.name else below
     doubt, reason = doubt_of(below), reason_never_read(place)
     try:
         if reason or (doubt and not stat.S_ISREG(path.lstat().st_mode)):

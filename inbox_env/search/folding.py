@@ -71,10 +71,12 @@ def person_marks(mark: str, who: str) -> list[str]:
 
 
 def _with_few_marks(run: re.Match[str]) -> str:
+    marks = {char for char in set(run[0]) if char in "\uff9e\uff9f" or unicodedata.category(char).startswith("M")}
+    if not marks:  # a line of dashes
+        return run[0]
     kept, num_marks = [], 0
     for char in run[0]:
-        is_mark = char in "\uff9e\uff9f" or unicodedata.category(char).startswith("M")
-        num_marks = num_marks + 1 if is_mark else 0
+        num_marks = num_marks + 1 if char in marks else 0
         if num_marks <= _MAX_MARKS:
             kept.append(char)
     return "".join(kept)
