@@ -20,7 +20,9 @@ _ACCENTS = re.compile("[\u0300-\u036f]+")
 _CJK = re.compile("([\u3005-\u3007\u3041-\u30ff\u3400-\u9fff\uac00-\ud7a3\U00020000-\U0003ffff])")
 _JAMO = re.compile("[\u1100-\u11ff]{2,}")  # what NFKD makes of Hangul syllables
 _MAX_MARKS = 30  # that one letter carries: more than any script, and what Unicode's stream-safe text allows
-_MAYBE_MARKS = re.compile(r"(?:[^\w\s\x00-\u02ff]|[\uff9e\uff9f]){31,}")
+_MAYBE_MARKS = re.compile(r"[^\w\s\x00-\u02ff]{31,}")
+_KANA_MARKS = "\uff9e\uff9f"  # letters that become marks
+_MAYBE_KANA_MARKS = re.compile(rf"(?:[^\w\s\x00-\u02ff]|[{_KANA_MARKS}]){{31,}}")
 _WORD = re.compile(r"[^\W_]+")
 _NO_WORD = re.compile(r"[\W_]+")
 
@@ -37,7 +39,10 @@ def fold(text: str) -> str:
 
 def stream_safe(text: str) -> str:
     """Return `text` without the combining marks beyond 30 in a row: normalising is quadratic in their number."""
-    return text if text.isascii() else _MAYBE_MARKS.sub(_with_few_marks, text)
+    if text.isascii():
+        return text
+    has_kana_marks = any(mark in text for mark in _KANA_MARKS)
+    return (_MAYBE_KANA_MARKS if has_kana_marks else _MAYBE_MARKS).sub(_with_few_marks, text)
 
 
 def words(text: str) -> list[str]:
@@ -71,7 +76,7 @@ def person_marks(mark: str, who: str) -> list[str]:
 
 
 def _with_few_marks(run: re.Match[str]) -> str:
-    marks = {char for char in set(run[0]) if char in "\uff9e\uff9f" or unicodedata.category(char).startswith("M")}
+    marks = {char for char in set(run[0]) if char in _KANA_MARKS or unicodedata.category(char).startswith("M")}
     if not marks:  # a line of dashes
         return run[0]
     kept, num_marks = [], 0

@@ -100,6 +100,11 @@ def test_folding_quotes_looks_at_so_many_lines(line: str) -> None:
     assert cpu_seconds(lambda: split_quotes(body)) < 2.0
 
 
+@pytest.mark.parametrize("line", ["-" * 9_000_000, " \t" * 4_500_000 + "x", "> " * 4_500_000, "On 1 " * 1_800_000])
+def test_folding_quotes_looks_at_so_much_of_a_line(line: str) -> None:
+    assert cpu_seconds(lambda: split_quotes(f"hi\n{line}\nSubject: x\n")) < 1.0
+
+
 def test_a_quotation_after_very_many_lines_stays_and_one_before_is_folded_whole() -> None:
     quoted = "\n".join(["On 1 May 2001 at 10:30 Ann wrote:", *["> words"] * 2 * MAX_LINES])
     assert split_quotes(f"own\n{quoted}") == ("own\n\n[quoted text folded]", quoted)
