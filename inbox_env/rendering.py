@@ -7,6 +7,7 @@ Knows nothing of indexes or tool calls.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -14,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from inbox_env.emails import Address, Attachment, Email
 from inbox_env.search.base import SearchHit, SearchResult
 
+_NO_SPACE = re.compile(r"\S")
 _HEAD_CHARS = 100  # room for what stands above the hits
 _MIN_HIT_CHARS = 60
 _PAGE_LINE_CHARS = 40
@@ -82,21 +84,22 @@ def render_page(head: str, pages: Sequence[str], page: int) -> str:
 
 def split_body(body: str, page_chars: int) -> list[str]:
     """Return the body in pages of at most `page_chars`, cut at a line's or a word's end where there is one."""
-    pages = []
-    rest = body.strip()
-    while len(rest) > page_chars:
-        cut = _cut(rest, page_chars)
-        pages.append(rest[:cut].rstrip())
-        rest = rest[cut:].lstrip()
-    return [*pages, rest]
+    pages, start = [], 0
+    text = body.strip()
+    while len(text) - start > page_chars:
+        cut = _cut(text, start, page_chars)
+        pages.append(text[start:cut].rstrip())
+        begin = _NO_SPACE.search(text, cut)
+        start = begin.start() if begin is not None else len(text)
+    return [*pages, text[start:]]
 
 
-def _cut(text: str, page_chars: int) -> int:
+def _cut(text: str, start: int, page_chars: int) -> int:
     for mark in ("\n", " "):
-        cut = text.rfind(mark, page_chars // 2, page_chars + 1)
-        if cut > 0:
+        cut = text.rfind(mark, start + page_chars // 2, start + page_chars + 1)
+        if cut > start:
             return cut
-    return page_chars
+    return start + page_chars
 
 
 def _render_hit(hit: SearchHit) -> str:

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from datetime import date
 from typing import Literal, NamedTuple
 
+from inbox_env.search.folding import stream_safe
 from rewards.grammar import AMOUNT, PREFIX, SMALL, SUFFIX, TENS, VALUE_LEXER
 
 Kind = Literal[
@@ -106,7 +107,7 @@ def fold(text: str) -> str:
     if not text.isascii() or "'" in text:
         text = _THOUSANDS.sub("", text).translate(_DASHES)
         if not text.isascii():
-            decomposed = unicodedata.normalize("NFKD", text)
+            decomposed = unicodedata.normalize("NFKD", stream_safe(text))
             text = "".join(char for char in decomposed if not unicodedata.combining(char))
     return text.casefold()
 

@@ -18,6 +18,7 @@ _LOCAL = rf'(?:{_ATOM}|"[^"\\\s@,;<>()]+")'
 _DOMAIN = r"(?:[A-Za-z0-9_.\-\u0080-\U0010ffff]+|\[[0-9A-Za-z:.]+\])"
 _ADDR_SPEC = re.compile(rf"{_LOCAL}@{_DOMAIN}")
 _TOKEN = re.compile(r'"(?:[^"\\]|\\.)*(?:"|\\?\Z)|<[^<>"]*(?:"[^"]*"[^<>"]*)?>|[^"<>(),;:]+|.', re.DOTALL)
+_MAX_FIELD_CHARS = 1_000_000  # twenty thousand people
 _MAX_NAME_CHARS = 300
 _MAX_ENCODED_CHARS = 4_000
 _MAX_REMEMBERED_CHARS = 1_000
@@ -32,6 +33,7 @@ def parse_addresses(value: str) -> tuple[Address, ...]:
 
 
 def _parsed(value: str) -> tuple[Address, ...]:
+    value = value[:_MAX_FIELD_CHARS]
     if "=2C?=" in value:
         value = _ENCODED_COMMA.sub(">, ", value)
     if _SPECIAL.isdisjoint(value):
@@ -109,15 +111,15 @@ def _name(text: str) -> str:
 
 
 def _entries(value: str) -> Iterator[_Entry]:
-    entry, depth, comment = _Entry(), 0, ""
+    entry, depth, comment = _Entry(), 0, list[str]()
     for match in _TOKEN.finditer(value):
         word = match[0]
         if depth or word == "(":
             depth += (word == "(") - (word == ")")
-            comment = comment + word if depth else comment[1:]
+            comment.append(word)
             if not depth:
-                entry.comments.append(comment)
-                comment = ""
+                entry.comments.append("".join(comment[1:-1]))
+                comment = []
         elif word in (",", ";"):
             yield entry
             entry = _Entry()
@@ -127,5 +129,5 @@ def _entries(value: str) -> Iterator[_Entry]:
             entry.add(word)
     entry.is_bad = entry.is_bad or depth > 0
     if depth:
-        entry.comments.append(comment[1:])
+        entry.comments.append("".join(comment[1:]))
     yield entry

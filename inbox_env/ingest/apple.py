@@ -12,23 +12,17 @@ from typing import BinaryIO
 from inbox_env.ingest.flags import apple_labels
 from inbox_env.ingest.maildir import to_message
 from inbox_env.ingest.records import MAX_MESSAGE_BYTES, RawMail, Reject
+from inbox_env.ingest.sniff import EMLX_LENGTH
 
-_LENGTH = re.compile(rb"[ \t]*(\d{1,12})[ \t]*\r?\n")
 _FLAGS = re.compile(rb"<key>flags</key>\s*<integer>(\d{1,18})</integer>")
 _MAX_PLIST_BYTES = 1 << 20
 _PARTIAL = ".partial.emlx"  # its attachments lie elsewhere
 
 
-def length_line(head: bytes) -> int:
-    """Return how many bytes the .emlx length line at the start takes; 0 when there is none."""
-    found = _LENGTH.match(head)
-    return found.end() if found else 0
-
-
 def read_emlx(file: BinaryIO, path: str, folder: str) -> RawMail | Reject:
     """Return the message in the open .emlx file."""
     first = file.readline(64)
-    found = _LENGTH.fullmatch(first)
+    found = EMLX_LENGTH.fullmatch(first)
     if found is None:
         return Reject(path=path, offset=0, reason="not an .emlx file: no length line")
     length = int(found[1])

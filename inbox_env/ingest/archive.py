@@ -16,13 +16,14 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
-from inbox_env.ingest.contents import read_contents, read_kind
+from inbox_env.ingest.contents import read_contents, read_kind, reason_unread
 from inbox_env.ingest.files import open_regular, printable
-from inbox_env.ingest.names import PACKED_SUFFIXES, is_maildir_file, is_no_mail
-from inbox_env.ingest.records import RawMail, Reject
+from inbox_env.ingest.names import PACKED_SUFFIXES, doubt_of, is_maildir_file, reason_never_read
+from inbox_env.ingest.records import RawMail, Reject, Skipped
 from inbox_env.ingest.sniff import SNIFF_BYTES, FileKind, kind_of
 from inbox_env.ingest.streams import Capped, GrowthError, Readable, peek
 
+_Item = RawMail | Reject | Skipped
 MAX_RATIO = 100
 MAX_TOTAL_BYTES = 1_000_000_000_000
 _SAMPLE_BYTES = 1 << 22
@@ -43,7 +44,7 @@ _BROKEN_DETAIL = "the archive is damaged or cut off here"
 _OTHER_ZIPS = frozenset(("[Content_Types].xml", "META-INF/MANIFEST.MF", "mimetype"))
 
 
-def read_archive(path: Path, name: str, top: PurePosixPath, inside: str = "") -> Iterator[RawMail | Reject]:
+def read_archive(path: Path, name: str, top: PurePosixPath, inside: str = "") -> Iterator[_Item]:
     """Yield the messages of the archive or packed file.
 
     `name` is what it is called in messages, `top` the folder in the source that its members are in; `inside` picks
@@ -98,19 +99,24 @@ class _Place:
             self._maildirs.add(member.parent.parent)
 
     def of(self, member: str) -> PurePosixPath | None:
-        """The member's place in the source; None when it is not wanted or no mail."""
-        path = PurePosixPath(member.replace("\\", "/"))  # some programs on Windows write these
-        if not path.is_relative_to(self._inside) or is_no_mail(path):
+        """The member's place in the source; None when it is not wanted."""
+        path = _path(member)
+        if not path.is_relative_to(self._inside):
             return None
         self.note(path)
+        return self._top / path.relative_to(self._inside)
+
+    def reason_never_read(self, member: str) -> str:
+        """Why the member is left out whatever is in it, or ""."""
+        path = _path(member)
         is_tmp = path.parent.name == "tmp" and path.parent.parent in self._maildirs
-        return None if is_tmp else self._top / path.relative_to(self._inside)
+        return "not yet delivered" if is_tmp else reason_never_read(path)
 
     def full(self, member: str) -> str:
         return f"{self.name}!{printable(member)}"
 
 
-def _read_zip(file: BinaryIO, where: _Place) -> Iterator[RawMail | Reject]:
+def _read_zip(file: BinaryIO, where: _Place) -> Iterator[_Item]:
     total = 0
     with zipfile.ZipFile(file) as archive:
         if not _OTHER_ZIPS.isdisjoint(archive.namelist()):
@@ -127,14 +133,18 @@ def _read_zip(file: BinaryIO, where: _Place) -> Iterator[RawMail | Reject]:
             if reason or place is None:
                 yield Reject(path=name, offset=member.header_offset, reason=reason)
                 continue
+            if unread := where.reason_never_read(member.filename):
+                yield Skipped(unread, member.file_size)
+                continue
             try:
                 with archive.open(member) as opened:
-                    yield from read_contents(opened, name, place)
+                    doubt = doubt_of(_path(member.filename))
+                    yield from read_contents(opened, name, place, doubt=doubt, num_bytes=member.file_size)
             except (*_BROKEN, NotImplementedError) as error:
                 yield Reject(path=name, offset=member.header_offset, reason=f"unreadable member: {error}"[:200])
 
 
-def _read_tar(stream: Readable, compressed: int, where: _Place) -> Iterator[RawMail | Reject]:
+def _read_tar(stream: Readable, compressed: int, where: _Place) -> Iterator[_Item]:
     """A tar is read as a stream, its members in their order; it ends where it is damaged or swells."""
     total, offset = 0, 0
     try:
@@ -146,11 +156,16 @@ def _read_tar(stream: Readable, compressed: int, where: _Place) -> Iterator[RawM
                     continue
                 size_fault = _size_fault(total, compressed, total)
                 reason = name_fault or size_fault
+                unread = where.reason_never_read(member.name)
+                doubt = doubt_of(_path(member.name))
                 opened = archive.extractfile(member) if member.isreg() and not reason else None
-                if opened is None or place is None:
+                if not reason and (unread or (doubt and opened is None)):
+                    yield Skipped(unread or doubt, member.size)
+                elif opened is None or place is None:
                     yield Reject(path=where.full(member.name), offset=offset, reason=reason or "not a regular file")
                 else:
-                    yield from read_contents(opened, where.full(member.name), place)
+                    name = where.full(member.name)
+                    yield from read_contents(opened, name, place, doubt=doubt, num_bytes=member.size)
                 if size_fault:
                     yield Reject(path=where.name, offset=offset, reason="the rest of the archive is not read")
                     return
@@ -158,7 +173,7 @@ def _read_tar(stream: Readable, compressed: int, where: _Place) -> Iterator[RawM
         yield Reject(path=where.name, offset=offset, reason=f"{_BROKEN_DETAIL}: {error}"[:200])
 
 
-def _read_packed(file: BinaryIO, head: bytes, size: int, name: str, where: _Place) -> Iterator[RawMail | Reject]:
+def _read_packed(file: BinaryIO, head: bytes, size: int, name: str, where: _Place) -> Iterator[_Item]:
     """A packed file is a packed tar, or one packed file of mail such as inbox.mbox.gz."""
     with _open_packed(file, head) as unpacked:
         capped = Capped(unpacked, max(_SMALL, MAX_RATIO * size), _SWELLS)
@@ -170,7 +185,10 @@ def _read_packed(file: BinaryIO, head: bytes, size: int, name: str, where: _Plac
             return
         place = where.of(stem) if not where.inside else PurePosixPath(stem)
         try:
-            if inner and place is not None:
+            unread = reason_unread(kind, inner, doubt_of(PurePosixPath(stem)))
+            if unread:
+                yield Skipped(unread, size)
+            elif place is not None:
                 yield from read_kind(kind, inner, reader, where.name, place, select=where.inside)
         except GrowthError:
             yield Reject(path=where.name, offset=0, reason=_SWELLS)
@@ -180,6 +198,10 @@ def _open_packed(file: BinaryIO, head: bytes) -> gzip.GzipFile | bz2.BZ2File | l
     if head.startswith(b"BZh"):
         return bz2.BZ2File(file)
     return lzma.LZMAFile(file) if head.startswith(b"\xfd7zXZ") else gzip.GzipFile(fileobj=file)
+
+
+def _path(member: str) -> PurePosixPath:
+    return PurePosixPath(member.replace("\\", "/"))  # some programs on Windows write these
 
 
 def _name_fault(name: str) -> str:

@@ -24,6 +24,7 @@ _ALIASES = {
 _NOT_CHARSETS = frozenset({"idna", "punycode", "unicode-escape", "raw-unicode-escape", "undefined", "mbcs", "oem"})
 # Lotus Notes wrote typographic marks as \x01 and a letter; Enron's mail has thousands: "Enron\x01,s".
 _NOTES_QUOTES = {",": "'", "8": "'", ";": "'", "&": '"', "(": '"', "+": '"', ")": "-", "*": "-"}
+_TERMINAL = re.compile("\x1b(?:\\[[0-?]*[ -/]*[@-~]|\\][^\x07\x1b\\n]*(?:\x07|\x1b\\\\)?)")  # CSI and OSC sequences
 _NOTES_QUOTE = re.compile("\x01([,8;&(+)*])")
 _ASCII = bytes(range(32, 127)) + b"\x1b$B!!\x1b(B~{!!~}+AGE-"  # letters in ISO-2022-JP, HZ and UTF-7
 _CONTROLS = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
@@ -60,11 +61,16 @@ def is_ascii_based(declared: str) -> bool:
 
 
 def clean_text(text: str) -> str:
-    """Return text with a space for each control character or lone surrogate; line ends are "\\n", tabs stay."""
+    """Return text with a space for each control character or lone surrogate; line ends are "\\n", tabs stay.
+
+    What steers a terminal (colours, titles) goes as a whole.
+    """
     if "\r" in text:
         text = text.replace("\r\n", "\n").replace("\r", "\n")
     if "\x01" in text:
         text = _NOTES_QUOTE.sub(lambda found: _NOTES_QUOTES[found[1]], text)
+    if "\x1b" in text:
+        text = _TERMINAL.sub("", text)
     return _CONTROLS.sub(" ", text)
 
 

@@ -12,6 +12,7 @@ from inbox_env.ingest.quotes import is_forward, quotation_length
 
 FOLDED = "[quoted text folded]"
 MAX_FORWARDS = 50
+MAX_LINES = 20_000  # no person writes more above what is quoted
 _MAX_SIGNATURE_LINES = 15
 _MAX_CLOSING_LINES = 6
 _MAX_SIGNATURE_CHARS = 80
@@ -55,13 +56,14 @@ def split_quotes(text: str) -> tuple[str, str]:
 
     Folded to the end: "-----Original Message-----", Outlook's headings (From, Sent, To, Subject) and Lotus Notes'
     ("name on date" above To: and Subject:), in many languages. Folded as a block: lines that begin with ">", with the
-    "On ... wrote:" above them. Kept: what a forward carries, and a text that begins with its quotation.
+    "On ... wrote:" above them. Kept: what a forward carries, a text that begins with its quotation, and what begins
+    after the first `MAX_LINES` lines.
     """
     lines = text.split("\n")
     kept: list[str] = []
     folded: list[str] = []
     position = 0
-    while position < len(lines):
+    while position < min(len(lines), MAX_LINES):
         is_carried = is_forward(lines, position)
         length = len(lines) if is_carried else quotation_length(lines, position)
         taken = lines[position : position + max(1, length)]
@@ -71,6 +73,7 @@ def split_quotes(text: str) -> tuple[str, str]:
             _append_fold(kept)
             folded += taken
         position += len(taken)
+    kept += lines[position:]
     return "\n".join(kept).rstrip(), "\n".join(folded).strip("\n")
 
 

@@ -14,8 +14,8 @@ from inbox_env.ingest.flags import maildir_labels
 from inbox_env.ingest.maildir import read_message
 from inbox_env.ingest.mbox import read_mbox
 from inbox_env.ingest.names import folder_name, is_maildir_file, maildir_folder, mbox_folder
-from inbox_env.ingest.records import RawMail, Reject, digest
-from inbox_env.ingest.sniff import SNIFF_BYTES, FileKind, foreign_reason, kind_of
+from inbox_env.ingest.records import RawMail, Reject, Skipped, digest
+from inbox_env.ingest.sniff import SNIFF_BYTES, FileKind, foreign_reason, holds_mail, kind_of
 from inbox_env.ingest.streams import Readable, peek
 from inbox_env.ingest.tables import read_csv, read_json_lines
 
@@ -28,16 +28,25 @@ _NOT_HERE = {
 
 
 def read_contents(
-    stream: Readable, path: str, place: PurePath, *, select: str = "", labels: tuple[str, ...] = ()
-) -> Iterator[RawMail | Reject]:
-    """Yield the mail of an open file at its start; an empty one holds none.
+    stream: Readable, path: str, place: PurePath, *, doubt: str = "", num_bytes: int = 0
+) -> Iterator[RawMail | Reject | Skipped]:
+    """Yield the mail of an open file of `num_bytes` at its start; an empty one is left out.
 
-    `path` names it in messages, `place` is where it lies in the source and gives the folder; `labels` are those
-    of a single message.
+    `path` names it in messages, `place` is where it lies in the source and gives the folder; `doubt` is why its
+    name is hardly that of mail.
     """
     head, file = peek(stream, SNIFF_BYTES)
-    if head:
-        yield from read_kind(kind_of(head, place.name), head, file, path, place, select=select, labels=labels)
+    kind = kind_of(head, place.name)
+    reason = reason_unread(kind, head, doubt)
+    if reason:
+        yield Skipped(reason, num_bytes)
+    else:
+        yield from read_kind(kind, head, file, path, place)
+
+
+def reason_unread(kind: FileKind | None, head: bytes, doubt: str) -> str:
+    """Return why a file is left out: it is empty, or doubtful by its name and no mail by its content; else ""."""
+    return doubt if doubt and not holds_mail(kind, head) else "" if head else "empty file"
 
 
 def read_kind(

@@ -1,5 +1,7 @@
 """HTML mail to plain text: block elements become lines; scripts, styles and hidden text vanish. Never raises.
 
+Where a link leads is told in a mail of few links; a newsletter would be nothing but addresses that count its readers.
+
 Bounded: markup made to exhaust a parser (thousands of open elements) only loses its tags. Knows nothing of messages.
 """
 
@@ -28,6 +30,9 @@ _NEVER_OPEN = frozenset(
         *("p", "li", "td", "th", "tr", "tbody", "thead", "tfoot", "dd", "dt", "option"),
     )
 )
+_MAX_LINKS = 10
+_MAX_LINK_CHARS = 200
+_LINK = re.compile(r"(?:(?:https?://)(?:www\.)?|mailto:)([^\s<>?#/][^\s<>]*)", re.IGNORECASE)
 _ITEM_ALONE = re.compile(r"^- *\n+", re.MULTILINE)
 
 
@@ -55,6 +60,7 @@ def _rendered(html: str, *, keeps_hidden: bool) -> str:
         for node in tree.css("[style]"):
             if _HIDDEN.search(node.attributes.get("style") or ""):
                 node.decompose()
+    _tell_links(tree)
     if tree.css_first("pre") is not None:
         _keep_lines(tree)
     for node in tree.css(_BLOCKS):
@@ -67,6 +73,21 @@ def _rendered(html: str, *, keeps_hidden: bool) -> str:
         node.insert_after(" ")
     root = tree.root
     return root.text(deep=True) if root is not None else ""
+
+
+def _tell_links(tree: LexborHTMLParser) -> None:
+    """Write where each link leads after its text, unless there are many, or the text says so itself."""
+    links = tree.css("a[href]")
+    for node in links if len(links) <= _MAX_LINKS else ():
+        target = (node.attributes.get("href") or "").strip()
+        found = _LINK.fullmatch(target) if len(target) <= _MAX_LINK_CHARS else None
+        text = (node.text(deep=True) or "").strip().lower()
+        if found is None or not text:
+            continue
+        is_mail = target[:7].lower() == "mailto:"
+        told = found[1].partition("?")[0] if is_mail else found[1].rstrip("/")
+        if told.lower() not in text:
+            node.insert_after(f" <{told if is_mail else target}>")
 
 
 def _keep_lines(tree: LexborHTMLParser) -> None:

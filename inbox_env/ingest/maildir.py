@@ -11,7 +11,8 @@ from typing import BinaryIO
 
 from inbox_env.ingest.files import entries, open_regular, printable, reason_of
 from inbox_env.ingest.flags import maildir_labels
-from inbox_env.ingest.records import KEPT_OF_TOO_LARGE, MAX_MESSAGE_BYTES, RawMail, Reject
+from inbox_env.ingest.records import KEPT_OF_TOO_LARGE, MAX_MESSAGE_BYTES, RawMail, Reject, Skipped
+from inbox_env.ingest.sniff import is_mail
 
 STATES = ("new", "cur")
 
@@ -21,7 +22,7 @@ def is_maildir(folder: Path) -> bool:
     return any((folder / state).is_dir() for state in STATES)
 
 
-def read_maildir(folder: Path, name: str) -> Iterator[RawMail | Reject]:
+def read_maildir(folder: Path, name: str) -> Iterator[RawMail | Reject | Skipped]:
     """Yield the messages of this one Maildir folder, which is called `name`; folders in it are not entered."""
     for state in STATES:
         place = folder / state
@@ -33,8 +34,11 @@ def read_maildir(folder: Path, name: str) -> Iterator[RawMail | Reject]:
             yield Reject(path=printable(place), offset=0, reason=reason_of(error))
             continue
         for entry in found:
-            if not entry.name.startswith(".") and not entry.is_dir(follow_symlinks=False):
-                yield read_file_message(Path(entry.path), name, maildir_labels(entry.name))
+            if entry.is_dir(follow_symlinks=False):
+                continue
+            item = read_file_message(Path(entry.path), name, maildir_labels(entry.name))
+            is_doubtful = entry.name.startswith(".") and not (isinstance(item, RawMail) and is_mail(item.raw))
+            yield Skipped("hidden file", len(item.raw) if isinstance(item, RawMail) else 0) if is_doubtful else item
 
 
 def read_file_message(path: Path, folder: str, labels: tuple[str, ...] = ()) -> RawMail | Reject:

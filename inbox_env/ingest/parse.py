@@ -10,6 +10,7 @@ import re
 from collections.abc import Sequence
 from datetime import datetime
 from functools import lru_cache
+from itertools import chain
 
 from inbox_env.emails import Address, Attachment, Email
 from inbox_env.ingest.addresses import parse_addresses
@@ -143,9 +144,7 @@ def _recipients(headers: Headers) -> tuple[tuple[Address, ...], tuple[Address, .
         if not values:
             kept.append(())
             continue
-        written = parse_addresses(values[0])
-        for value in values[1:]:
-            written += parse_addresses(value)
+        written = tuple(chain.from_iterable(map(parse_addresses, values)))
         named = _with_notes_names(written[:room], headers.raw(f"x-{field}"))
         kept.append(named)
         num_dropped += len(written) - len(named)

@@ -115,8 +115,10 @@ _RULE = re.compile(r"[ \t]*[_-]{10,}[ \t]*$")
 def is_forward(lines: Sequence[str], position: int) -> bool:
     """Whether a forwarded mail begins here; Thunderbird's "Original Message" with the subject first is one."""
     line = lines[position]
-    if _FORWARD.match(line):
+    if _FORWARD.match(line[:MAX_HEADING_CHARS]):
         return True
+    if len(line) > MAX_HEADING_CHARS:
+        return False
     below = lines[position + 1] if position + 1 < len(lines) else ""
     return _SUBJECT_FIRST.match(below) is not None and _ORIGINAL.match(line) is not None
 

@@ -30,7 +30,7 @@ class RawMail:
 
 @dataclass(frozen=True, slots=True)
 class Skipped:
-    """A message left out on purpose (Gmail's Spam and Trash): counted by its reason, never a reject."""
+    """A message or file left out on purpose (Gmail's Spam, a hidden file): counted by its reason, never a reject."""
 
     reason: str
     num_bytes: int = 0

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import PurePath
 from typing import Literal
 
-from inbox_env.ingest.apple import length_line
 from inbox_env.ingest.headers import split_headers
 from inbox_env.ingest.mbox_split import starts_mbox
 from inbox_env.ingest.names import MBOX_SUFFIXES
@@ -13,6 +13,7 @@ from inbox_env.ingest.table_rows import is_csv_of_mail, is_json_of_mail
 
 FileKind = Literal["mbox", "eml", "emlx", "csv", "jsonl", "parquet", "zip", "tar", "packed"]
 SNIFF_BYTES = 1 << 16
+EMLX_LENGTH = re.compile(rb"[ \t]*(\d{1,12})[ \t]*\r?\n")
 _MAIL_FIELDS = frozenset(
     (
         *("from", "to", "cc", "bcc", "subject", "date", "received", "message-id", "return-path", "reply-to"),
@@ -60,8 +61,13 @@ def is_mail(head: bytes) -> bool:
     return not _MAIL_FIELDS.isdisjoint(fields)
 
 
+def holds_mail(kind: FileKind | None, head: bytes) -> bool:
+    """Whether a file of this kind holds mail by its first bytes, not by its name."""
+    return kind in ("eml", "emlx", "csv", "jsonl") or (kind == "mbox" and (starts_mbox(head) or is_mail(head)))
+
+
 def _kind_of_text(head: bytes, suffix: str) -> FileKind | None:
-    if suffix == ".emlx" and length_line(head):
+    if suffix == ".emlx" and EMLX_LENGTH.match(head):
         return "emlx"
     if suffix not in MBOX_SUFFIXES and head[:12].lower().startswith(_USUAL_STARTS):
         return "eml"  # most files of most folders: decided at once

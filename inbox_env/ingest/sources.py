@@ -9,7 +9,7 @@ import re
 import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path, PurePath, PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Literal
 
 from inbox_env.errors import UsageError
@@ -19,6 +19,7 @@ from inbox_env.ingest.files import folder_digest, open_regular, printable, reaso
 from inbox_env.ingest.imap import read_imap
 from inbox_env.ingest.imap_place import ImapPlace, ImapState, is_imap_address, parse_imap_address
 from inbox_env.ingest.left_out import reason_left_out
+from inbox_env.ingest.names import place_of_source
 from inbox_env.ingest.records import RawMail, Reject, Skipped, digest
 from inbox_env.ingest.sniff import SNIFF_BYTES, FileKind, foreign_reason, kind_of
 from inbox_env.ingest.tables import read_parquet
@@ -119,7 +120,7 @@ def read_source(source: Source, *, include_spam: bool = False, imap_state: ImapS
         yield Reject(path=source.name, offset=0, reason=reason)
 
 
-def _read(source: Source) -> Iterator[RawMail | Reject]:
+def _read(source: Source) -> Iterator[Item]:
     path, kind = source.path, source.kind
     if kind == "folder":
         yield from read_tree(path)
@@ -132,7 +133,7 @@ def _read(source: Source) -> Iterator[RawMail | Reject]:
             with open_regular(path) as file:
                 head = file.read(SNIFF_BYTES)
                 file.seek(0)
-                place = PurePath(path.name)
+                place = place_of_source(path.parent) / path.name
                 yield from read_kind(kind, head, file, printable(path), place, select=source.inside)
         except OSError as error:
             yield Reject(path=printable(path), offset=0, reason=reason_of(error))

@@ -73,7 +73,7 @@ class Fts5Index:
         first, last = self._mails.visible_range(query.sent_after, query.sent_before, as_of)
         self._database.begin(MAX_SEARCH_SECONDS)
         expression = match_expression(query)
-        skip = (query.page - 1) * limit
+        skip = min(max(query.page - 1, 0) * limit, MAX_EMAILS)  # SQLite's integers end; so do the mails
         if expression is None or first > last:
             rows, num_matches = [], 0
         elif expression:

@@ -12,22 +12,27 @@ from inbox_env.search.folding import is_cjk, words
 
 _LEAD = 4  # a quarter of the snippet stands before the keyword
 _SPARE = 16
+_SEARCHED_CHARS = 1_000_000
+_MAX_TRIES = 50_000  # at places where a keyword is only part of a word
 _FOLDED_CHARS = 20_000  # of a body that are searched folded, which is slow
 _BEYOND_ASCII = re.compile(r"[^\x00-\x7f]+")
 
 
 def find_keyword(body: str, wanted: Sequence[str]) -> int:
-    """Return where the first keyword that stands in `body` stands there, or -1; the keywords are in lower case."""
-    lowered = body.lower()
+    """Return where the first keyword that stands in `body` stands there, or -1; the keywords are in lower case.
+
+    Looks at the first million characters, and gives up on text that is made to be searched for long.
+    """
+    body = body[:_SEARCHED_CHARS]
+    lowered = _Lowered(body.lower())
     for keyword in wanted:
-        place = _find(lowered, keyword)
+        place = lowered.find(keyword)
         if place >= 0:
             return place
-    for keyword in wanted:  # a phrase may be broken across lines
-        for word in keyword.split():
-            place = _find(lowered, word)
-            if place >= 0:
-                return place
+    for word in dict.fromkeys(word for keyword in wanted for word in keyword.split()):
+        place = lowered.find(word)  # a phrase may be broken across lines
+        if place >= 0:
+            return place
     return -1 if body.isascii() and "".join(wanted).isascii() else _find_folded(body, lowered, wanted)
 
 
@@ -46,16 +51,25 @@ def cut_snippet(body: str, place: int, num_chars: int) -> str:
     return text[: end if end > 0 else num_chars]
 
 
-def _find(text: str, keyword: str) -> int:
-    """Return where `keyword` stands as a word of its own, or -1."""
-    place = text.find(keyword)
-    while place >= 0:
-        end = place + len(keyword)
-        before, after = text[place - 1 : place], text[end : end + 1]
-        if not (before.isalnum() or after.isalnum()) or _is_apart(before, keyword, after):
-            return place
-        place = text.find(keyword, place + 1)
-    return -1
+class _Lowered:
+    """Text in lower case; what looking for words in it may cost has one limit, however many are looked for."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self._tries_left = _MAX_TRIES
+
+    def find(self, keyword: str) -> int:
+        """Return where `keyword` stands as a word of its own, or -1."""
+        text = self._text
+        place = text.find(keyword)
+        while place >= 0 and self._tries_left > 0:
+            self._tries_left -= 1
+            end = place + len(keyword)
+            before, after = text[place - 1 : place], text[end : end + 1]
+            if not (before.isalnum() or after.isalnum()) or _is_apart(before, keyword, after):
+                return place
+            place = text.find(keyword, place + 1)
+        return -1
 
 
 def _is_apart(before: str, keyword: str, after: str) -> bool:
@@ -66,11 +80,11 @@ def _is_apart(before: str, keyword: str, after: str) -> bool:
     )
 
 
-def _find_folded(body: str, lowered: str, wanted: Iterable[str]) -> int:
+def _find_folded(body: str, lowered: _Lowered, wanted: Iterable[str]) -> int:
     """Return where the first word of a keyword stands in another spelling: folded, or with letters beyond ASCII."""
     firsts = dict.fromkeys(word for keyword in wanted for word in words(keyword)[:1])
     for word in firsts:
-        place = _find(lowered, word)
+        place = lowered.find(word)
         if place >= 0:
             return place
     body, end = body[:_FOLDED_CHARS], 0

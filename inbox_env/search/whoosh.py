@@ -58,7 +58,7 @@ class WhooshIndex:
             alone = {keyword: replace(query, keywords=(keyword,)) for keyword in query.keywords}
             counts = {keyword: len(self._ranked(one, first, last, deadline)) for keyword, one in alone.items()}
             return SearchResult((), 0, counts if len(counts) > 1 else {})
-        skip = (query.page - 1) * limit
+        skip = max(query.page - 1, 0) * limit
         rows = self._mails.rows(numbers[skip : skip + limit], bool(snippet_chars))
         return SearchResult(self._mails.hits(rows, query.keywords, snippet_chars), len(numbers))
 

@@ -47,7 +47,7 @@ class Bench:
 
     def run(self, *paths: Path) -> ImportSummary:
         summary = import_mail(paths or [self.source], self.mailbox, "me")
-        assert summary.read == summary.imported + summary.duplicates + summary.rejected
+        assert summary.read == summary.imported + summary.duplicates + summary.rejected + sum(summary.skipped.values())
         rows = self.rejects()
         assert len(rows) == summary.rejected
         assert (summary.rejects_path is not None) == bool(rows)

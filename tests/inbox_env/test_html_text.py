@@ -20,7 +20,11 @@ from inbox_env.ingest.parse import parse_email
         ("<head><title>t</title><style>p{}</style></head><script>bad()</script><!-- no -->yes", "yes"),
         ("<ul><li>one<li><p>two</p></ul>after", "- one\n\n- two\n\nafter"),
         ("<table><tr><td>Gas<td>3.45</tr><tr><td>Oil<td>19.10</table>", "Gas 3.45\n\nOil 19.10"),
-        ("see <a href='https://x.org/?id=1'>our page</a>.", "see our page."),
+        ("see <a href='https://x.org/?id=1'>our page</a>.", "see our page <https://x.org/?id=1>."),
+        ("<a href='https://www.x.org/'>x.org</a> <a href='HTTP://X.org/a'>http://x.org/a</a>", "x.org http://x.org/a"),
+        ("<a href=mailto:ann@x.org?subject=a>Ann</a>, <a href=mailto:b@x.org>b@x.org</a>", "Ann <ann@x.org>, b@x.org"),
+        ("<a href=javascript:bad()>a</a> <a href='#top'>b</a> <a href=/x>c</a> <a href=ftp://x/y>d</a>", "a b c d"),
+        ("<a href='https://x.org/a b<c>'>a</a> <a href=https://x.org/i><img src=i></a>end", "a end"),
         ("<div style='color:red; DISPLAY : none'>preheader</div><div hidden>x</div><p>shown", "shown"),
         ("<div style='display:none'>all that there is</div>", "all that there is"),
         ("a\u200b\u00adb\ufeff &zwnj;", "ab \u200c"),
@@ -32,6 +36,13 @@ from inbox_env.ingest.parse import parse_email
 )  # fmt: skip
 def test_markup_becomes_lines(html: str, text: str) -> None:
     assert html_to_text(html) == text
+
+
+def test_long_addresses_and_those_of_newsletters_are_not_told() -> None:
+    assert html_to_text(f"<a href=https://x.org/{'a' * 200}>one</a>") == "one"
+    links = [f"<a href=https://x.org/{number}>go</a>" for number in range(11)]
+    assert html_to_text(" ".join(links)) == " ".join(["go"] * 11)
+    assert html_to_text(" ".join(links[:10])).count("<https://x.org/") == 10
 
 
 @given(
