@@ -19,14 +19,14 @@ from inbox_env.database import MAX_EMAILS, Database, from_microseconds, to_micro
 from inbox_env.email_rows import MAIL_COLUMNS, clean, from_row
 from inbox_env.emails import Address, Email
 from inbox_env.errors import CorruptError, UsageError
-from inbox_env.importing.building import IndexKind, Plan, build, whoosh_directory, write_error
+from inbox_env.importing.building import IndexKind, Plan, build, write_error
 from inbox_env.importing.merging import join_copies_and_threads, merge_rows
 from inbox_env.importing.row_files import row_file
 from inbox_env.importing.staged_rows import ReadOptions, RowFile
 from inbox_env.importing.staging import BatchRecord, Staging, staging_folder
-from inbox_env.lock import mailbox_lock
+from inbox_env.lock import mailbox_lock, real_path
 
-__all__ = ["EmailStore", "InboxInfo", "IndexKind", "StoredEmail", "build_inbox", "whoosh_directory"]
+__all__ = ["EmailStore", "InboxInfo", "IndexKind", "StoredEmail", "build_inbox"]
 
 SELECT_INBOXES = """SELECT id, name, owner_name, owner_email, num_emails, first_us, last_us, search_index
     FROM inboxes ORDER BY name"""
@@ -38,7 +38,7 @@ SELECT_BY_MESSAGE_ID = f"""SELECT id, {MAIL_COLUMNS} FROM mails
     ORDER BY message_id <> :message_id LIMIT 1"""
 SELECT_THREAD = f"""SELECT id FROM mails WHERE inbox_id = :inbox_id
     AND thread = (SELECT thread FROM mails WHERE id = :id) AND {VISIBLE} ORDER BY id"""
-SELECT_REVISION = "SELECT revision FROM inboxes WHERE id = ?"
+SELECT_REVISION = "SELECT revision FROM inboxes WHERE id = ? AND name = ?"
 SELECT_CHUNK = f"SELECT id, {MAIL_COLUMNS} FROM mails WHERE id BETWEEN ? AND ? ORDER BY id"
 
 _CHUNK = 500
@@ -127,8 +127,12 @@ class EmailStore:
         return numbers if number in numbers else ()
 
     def revision(self, inbox: str) -> int:
-        """Return a number that grows each time the inbox is built anew; -1 when it was forgotten."""
-        rows = self.database.rows(SELECT_REVISION, (self.info(inbox).id,))
+        """Return a number that is another one each time an inbox is built; -1 when this inbox was forgotten.
+
+        It is random: ids and names of inboxes are used again, and a file may be replaced by another one.
+        """
+        info = self.info(inbox)
+        rows = self.database.rows(SELECT_REVISION, (info.id, clean(info.name)))
         return int(rows[0][0]) if rows else -1
 
     def close(self) -> None:
@@ -146,6 +150,7 @@ def build_inbox(
     `#3` .. in the order of their content, whatever order they came in. Raises UsageError, CorruptError or
     ResourceError, and then leaves the file as it was.
     """
+    path = real_path(path)
     if path.is_dir() or not path.parent.is_dir():
         raise UsageError(41, "cannot write a mailbox here", where=str(path), next_step="name a file in a folder")
     with mailbox_lock(path):

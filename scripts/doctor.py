@@ -1,7 +1,7 @@
 """Check that a mailbox is whole, or say whether to believe a training run.
 
 A damaged mailbox can be made anew from the mail that can be read of it (--rebuild). One of an older version is
-brought up to date first. Exit code 0: whole; 4: damaged; 3: rebuilt, with mails lost.
+brought up to date first. Exit code 0: no damage found; 4: damaged; 3: rebuilt, with mails lost.
 A run folder is only read. Exit code 0: nothing found but notes; 3: findings, listed; 4: a file of it is damaged.
 """
 
@@ -46,12 +46,12 @@ def run(args: argparse.Namespace) -> int:
     rebuilt = rebuild(path) if args.rebuild else None
     health = examine(path, is_full=args.full)
     if args.json:
-        print(json.dumps(_row(health, rebuilt, is_migrated)))
+        print(json.dumps({**_row(health, rebuilt, is_migrated), "is_full": args.full}))
     else:
-        _print(health, rebuilt, is_migrated)
+        _print(health, rebuilt, is_migrated, is_full=args.full)
     if health.problems:
         next_step = f"mailsleuth doctor --rebuild {path}"
-        raise CorruptError(48, "the mailbox is damaged: " + safe_line(health.problems[0], 120), next_step=next_step)
+        raise CorruptError(48, f"the mailbox is damaged: {len(health.problems)} found", next_step=next_step)
     return ExitCode.REJECTS if rebuilt is not None and rebuilt.num_lost else ExitCode.OK
 
 
@@ -75,7 +75,7 @@ def _row(health: Health, rebuilt: Rebuilt | None, is_migrated: bool) -> dict[str
     }
 
 
-def _print(health: Health, rebuilt: Rebuilt | None, is_migrated: bool) -> None:
+def _print(health: Health, rebuilt: Rebuilt | None, is_migrated: bool, *, is_full: bool) -> None:
     out = console()
     if is_migrated:
         out.print("brought up to date with this version")
@@ -85,4 +85,5 @@ def _print(health: Health, rebuilt: Rebuilt | None, is_migrated: bool) -> None:
     for line in (*health.notes, *health.problems):
         out.print(safe_line(line))
     if not health.problems:
-        out.print(f"whole: {health.num_emails:,} mails in {health.num_inboxes:,} inboxes")
+        found = "whole" if is_full else "no damage found by the quick check (--full reads every mail)"
+        out.print(f"{found}: {health.num_emails:,} mails in {health.num_inboxes:,} inboxes")

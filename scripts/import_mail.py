@@ -1,9 +1,9 @@
 """Import mail from files into a mailbox.
 
 Reads mbox files, Maildirs, folders of .eml or one-message files (Enron's layout), single .eml files, and .zip or
-.tar.gz archives of these. Copies of one mail are folded into one. What cannot be read is listed in rejects.jsonl
-beside the mailbox, and the exit code is then 3. Importing again into the same inbox adds what is new. An import that
-was interrupted leaves the mailbox as it was; the same command again goes on where it stopped.
+.tar.gz archives of these. Copies of one mail are folded into one. What cannot be read is listed in NAME.rejects.jsonl
+beside the mailbox NAME, and the exit code is then 3. Importing again into the same inbox adds what is new. An import
+that was interrupted leaves the mailbox as it was; the same command again goes on where it stopped.
 """
 
 from __future__ import annotations
@@ -34,7 +34,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--mailbox", type=Path, required=True, help="mailbox file to write; created when absent")
     parser.add_argument("--inbox", required=True, help="name of the inbox inside the mailbox")
     parser.add_argument("--owner", help='whose inbox it is, as "Name <address>" (default: guessed from the mail)')
-    parser.add_argument("--index", choices=("fts5", "whoosh"), default="fts5", help="search index (default: fts5)")
+    parser.add_argument(
+        "--index", choices=("fts5", "whoosh"), help="search index (default: the inbox's own; of a new one fts5)"
+    )
     parser.add_argument("--include-spam", action="store_true", help="import Gmail's Spam and Trash too")
     parser.add_argument("--attachment-text", action="store_true", help="make the text of attachments searchable")
     parser.add_argument(
@@ -95,11 +97,15 @@ def _line(summary: ImportSummary, inbox: str, *, is_dry_run: bool) -> str:
         rejects += f" (see {summary.rejects_path})"
     rate = summary.read / summary.seconds if summary.seconds else 0.0
     holds = "would hold" if is_dry_run else "holds"
+    if not summary.total:
+        so = "would stay" if is_dry_run else "is"
+        held = f"nothing was imported and {inbox} {so} empty"
+    else:
+        held = f"{inbox} {holds} {summary.total:,} mails of {str(summary.owner) or 'an unknown owner'}"
     return (
         f"{'dry run: ' if is_dry_run else ''}read {summary.read:,}: {summary.imported:,} imported, "
         f"{summary.duplicates:,} duplicates, {skipped}{rejects}; "
-        f"{inbox} {holds} {summary.total:,} mails of {summary.owner or 'an unknown owner'}; "
-        f"{summary.seconds:.1f} s, {rate:,.0f} mails/s{' (resumed)' if summary.is_resumed else ''}"
+        f"{held}; {summary.seconds:.1f} s, {rate:,.0f} mails/s{' (resumed)' if summary.is_resumed else ''}"
     )
 
 

@@ -42,13 +42,12 @@ INSERT_THREAD = "INSERT INTO threads (thread, rank) VALUES (?, ?)"
 INDEX_KEPT = "CREATE INDEX kept_by_message_id ON kept (message_id)"
 CREATE_TWINS = """CREATE TABLE twins (
     seq INTEGER PRIMARY KEY, message_id TEXT NOT NULL, sent_us INTEGER, body TEXT NOT NULL, subject TEXT NOT NULL)"""
-DELETE_TWINS = "DELETE FROM twins"
 INSERT_TWINS = """INSERT INTO twins SELECT kept.seq, message_id, sent_us, body, subject
     FROM kept JOIN rows{file}.texts AS text ON text.seq = kept.seq WHERE kept.file = {file}
     AND message_id IN (SELECT message_id FROM kept GROUP BY message_id HAVING count(*) > 1)"""
-SUFFIX_TWINS = """UPDATE kept SET message_id = kept.message_id || '#' || twin.place FROM (
-    SELECT seq, row_number() OVER (PARTITION BY message_id ORDER BY sent_us, body, subject, seq) AS place FROM twins
-    ) AS twin WHERE kept.seq = twin.seq AND twin.place > 1"""
+SELECT_TWINS = "SELECT message_id, seq FROM twins ORDER BY message_id, seq >= ?, sent_us, body, subject, seq"
+IS_TAKEN = "SELECT 1 FROM kept WHERE message_id = ?"
+UPDATE_ID = "UPDATE kept SET message_id = ? WHERE seq = ?"
 CREATE_RANKS = "CREATE TABLE ranks (rank INTEGER PRIMARY KEY, seq INTEGER NOT NULL, file INTEGER NOT NULL)"
 INSERT_RANKS = "INSERT INTO ranks (seq, file) SELECT seq, file FROM kept ORDER BY sent_us, message_id"
 SELECT_LINKS = """SELECT kept.message_id, coalesce(gains.aliases, head.aliases), kept.sent_us, head.links, {subject}
@@ -77,7 +76,7 @@ def merge_rows(folder: Path, first_new: int, is_stopped: Callable[[], bool]) -> 
         num_files = attach(connection, folder, CONTROL_NAME)
         connection.execute("BEGIN")
         _gather(connection, num_files)
-        _separate_twins(connection, num_files)
+        _separate_twins(connection, num_files, first_new)
         for statement in (CREATE_RANKS, INSERT_RANKS):
             connection.execute(statement)
         num_mails, num_new = connection.execute(COUNT_KEPT, (first_new,)).fetchone()
@@ -151,16 +150,24 @@ def _merged(
     return list(dict.fromkeys(folders)), list(others)
 
 
-def _separate_twins(connection: sqlite3.Connection, num_files: int) -> None:
-    """Give mails that share a Message-ID suffixes in the order of their content, whatever order they came in."""
+def _separate_twins(connection: sqlite3.Connection, num_files: int, first_new: int) -> None:
+    """Give mails that share a Message-ID suffixes in the order of their content, whatever order they came in.
+
+    A mail that was in the inbox before keeps the id by which it is known.
+    """
     connection.execute(INDEX_KEPT)
     connection.execute(CREATE_TWINS)
-    while True:  # a suffixed id may be another mail's own
-        connection.execute(DELETE_TWINS)
-        for file in range(num_files):
-            connection.execute(INSERT_TWINS.format(file=file))
-        if not connection.execute(SUFFIX_TWINS).rowcount:
-            return
+    for file in range(num_files):
+        connection.execute(INSERT_TWINS.format(file=file))
+    known, place = None, 0
+    for message_id, seq in connection.execute(SELECT_TWINS, (first_new,)):
+        if message_id != known:
+            known, place = message_id, 1
+            continue
+        place += 1
+        while connection.execute(IS_TAKEN, (f"{message_id}#{place}",)).fetchone():  # as another mail's own
+            place += 1
+        connection.execute(UPDATE_ID, (f"{message_id}#{place}", seq))
 
 
 def _find_threads(connection: sqlite3.Connection, num_files: int) -> None:

@@ -12,10 +12,10 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from inbox_env.database import MAX_EMAILS
+from inbox_env.database import MAX_EMAILS, cause
 from inbox_env.email_rows import MAIL_COLUMNS, from_row
 from inbox_env.errors import CorruptError
-from inbox_env.importing.building import whoosh_directory
+from inbox_env.importing.building import SELECT_REVISION, whoosh_directory
 from inbox_env.importing.staging import staging_folders
 from inbox_env.search.folding import indexed_fields, words
 from inbox_env.search.fts5 import table_name
@@ -69,7 +69,7 @@ def examine(path: Path, *, is_full: bool = False) -> Health:
                 for info in infos:
                     problems += [f"inbox {info.name}: {what}" for what in _inbox(connection, path, info, is_full)]
     except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
-        problems.append(f"unreadable: {error}")
+        problems.append(f"unreadable: {cause(error)}")
     return Health(len(infos), sum(info.num_emails for info in infos), tuple(problems), tuple(notes))
 
 
@@ -154,8 +154,9 @@ def _sampled(connection: sqlite3.Connection, info: InboxInfo, num_sampled: int) 
 def _whoosh(connection: sqlite3.Connection, path: Path, info: InboxInfo) -> Iterator[str]:
     from inbox_env.search.manifest import verify_manifest
 
+    (revision,) = connection.execute(SELECT_REVISION, (info.name,)).fetchone()
     ids = (row[0] for row in connection.execute(SELECT_MESSAGE_IDS, (info.id,)))
     try:
-        verify_manifest(whoosh_directory(path, info.name), fingerprint(ids))
+        verify_manifest(whoosh_directory(path, info.name, revision), fingerprint(ids))
     except CorruptError as error:
         yield error.what

@@ -15,10 +15,10 @@ from pathlib import Path
 
 from inbox_env.database import MAX_EMAILS
 from inbox_env.errors import CorruptError
-from inbox_env.importing.building import DELETE_ALIASES, DELETE_MAILS, whoosh_directory, write_error
-from inbox_env.importing.import_mail import REJECTS_NAME
+from inbox_env.importing.building import DELETE_ALIASES, DELETE_MAILS, remove_whoosh, write_error
+from inbox_env.importing.rejects import replace_rejects
 from inbox_env.importing.staging import staging_folder
-from inbox_env.lock import mailbox_lock
+from inbox_env.lock import mailbox_lock, real_path
 from inbox_env.migrations import migrate
 from inbox_env.search.fts5 import drop_fts5
 from inbox_env.store import EmailStore, InboxInfo
@@ -47,6 +47,7 @@ class Forgotten:
 
 def forget(path: Path, inbox: str) -> Forgotten:
     """Remove the inbox with everything that belongs to it; raises CorruptError when a trace of it remains."""
+    path = real_path(path)
     with mailbox_lock(path):
         migrate(path)
         info = _info(path, inbox)
@@ -135,9 +136,7 @@ def _write_anew(connection: sqlite3.Connection, path: Path) -> None:
 
 
 def _remove_files(path: Path, inbox: str) -> None:
-    """Remove the search index beside, an unfinished import, and the rejects, which may be of this inbox."""
-    for folder in (whoosh_directory(path, inbox), staging_folder(path, inbox)):
-        shutil.rmtree(folder, ignore_errors=True)
-    with suppress(OSError):
-        whoosh_directory(path, inbox).parent.rmdir()
-    (path.parent / REJECTS_NAME).unlink(missing_ok=True)
+    """Remove the search index beside, an unfinished import, and what is listed as rejected."""
+    remove_whoosh(path, inbox)
+    shutil.rmtree(staging_folder(path, inbox), ignore_errors=True)
+    replace_rejects(path, inbox)

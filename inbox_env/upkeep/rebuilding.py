@@ -14,11 +14,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from inbox_env.database import MAX_EMAILS
+from inbox_env.durable import sync
 from inbox_env.email_rows import MAIL_COLUMNS, clean, from_row
 from inbox_env.emails import Email
 from inbox_env.errors import CorruptError
-from inbox_env.importing.building import INSERT_SOURCE, SELECT_INBOX_ID, whoosh_directory
-from inbox_env.lock import mailbox_lock
+from inbox_env.importing.building import INSERT_SOURCE, SELECT_INBOX_ID
+from inbox_env.lock import mailbox_lock, real_path
 from inbox_env.migrations import migrate
 from inbox_env.store import EmailStore, InboxInfo, build_inbox
 
@@ -38,6 +39,7 @@ class Rebuilt:
 
 def rebuild(path: Path) -> Rebuilt:
     """Rebuild every inbox of the file; raises CorruptError when not even the list of inboxes can be read."""
+    path = real_path(path)
     fresh = path.with_name(path.name + ".rebuilt")
     with mailbox_lock(path):
         migrate(path)
@@ -97,13 +99,23 @@ def _put_in_place(path: Path, fresh: Path, result: Rebuilt) -> None:
         result.damaged_path = path.with_name(path.name + ".damaged")
         result.damaged_path.unlink(missing_ok=True)
         result.damaged_path.hardlink_to(path)
-    indexes, fresh_indexes = (whoosh_directory(place, "").parent for place in (path, fresh))
-    shutil.rmtree(indexes, ignore_errors=True)
-    if fresh_indexes.exists():
-        fresh_indexes.rename(indexes)
+    indexes, fresh_indexes = _indexes(path), _indexes(fresh)
+    built = [entry.name for entry in fresh_indexes.iterdir()] if fresh_indexes.exists() else []
+    for name in built:  # their names are new: the old ones count until the file is replaced
+        indexes.mkdir(exist_ok=True)
+        (fresh_indexes / name).rename(indexes / name)
+    sync(fresh)
     fresh.replace(path)
+    sync(path.absolute().parent)
+    for old in indexes.iterdir() if indexes.exists() else ():
+        if old.name not in built:
+            shutil.rmtree(old, ignore_errors=True)
+
+
+def _indexes(path: Path) -> Path:
+    return path.with_name(path.name + ".whoosh")
 
 
 def _remove(fresh: Path) -> None:
     fresh.unlink(missing_ok=True)
-    shutil.rmtree(whoosh_directory(fresh, "").parent, ignore_errors=True)
+    shutil.rmtree(_indexes(fresh), ignore_errors=True)

@@ -127,7 +127,7 @@ def test_nothing_is_written_when_nothing_has_changed(takeout: Path, tmp_path: Pa
     assert revision() == first
     write_box(tmp_path / "other.mbox", message(0))  # a copy in another folder
     import_mail([tmp_path / "other.mbox"], tmp_path / "my.db", "me")
-    assert revision() == first + 1
+    assert revision() != first
     assert emails(tmp_path / "my.db")[0].folders == ("Inbox", "All mail", "other")
 
 
