@@ -95,6 +95,8 @@ def _line(summary: ImportSummary, inbox: str, *, is_dry_run: bool) -> str:
     rejects = f"{summary.rejected:,} rejected"
     if summary.rejects_path is not None:
         rejects += f" (see {summary.rejects_path})"
+    rejects += f", {summary.cut:,} cut short" if summary.cut else ""
+    rejects += f", {summary.unread:,} with attachments unread" if summary.unread else ""
     rate = summary.read / summary.seconds if summary.seconds else 0.0
     holds = "would hold" if is_dry_run else "holds"
     if not summary.total:
@@ -121,6 +123,8 @@ def _row(summary: ImportSummary) -> dict[str, object]:
         "seconds": round(summary.seconds, 3),
         "rejects_path": None if summary.rejects_path is None else str(summary.rejects_path),
         "is_resumed": summary.is_resumed,
+        "cut": summary.cut,
+        "unread": summary.unread,
     }
 
 

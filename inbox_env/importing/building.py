@@ -16,7 +16,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Literal
 
-from inbox_env.database import MAX_EMAILS
+from inbox_env.database import MAX_EMAILS, cause
 from inbox_env.durable import sync
 from inbox_env.email_rows import MAIL_COLUMNS, clean, from_row
 from inbox_env.emails import Address, Email
@@ -146,7 +146,7 @@ def _whoosh_name(inbox: str) -> str:
 
 def write_error(error: sqlite3.DatabaseError, path: Path) -> UsageError | CorruptError | ResourceError:
     """Return what SQLite's error on writing the mailbox means to its user."""
-    what = f"the mailbox cannot be written: {error}"
+    what = f"the mailbox cannot be written: {cause(error)}"
     if not isinstance(error, sqlite3.OperationalError):
         return CorruptError(42, what, where=str(path), next_step="name another file")
     if getattr(error, "sqlite_errorcode", 0) & 0xFF in _UNWRITABLE:

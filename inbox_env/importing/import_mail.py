@@ -36,6 +36,7 @@ from inbox_env.importing.building import (
 )
 from inbox_env.importing.indexing import IndexHelper
 from inbox_env.importing.merging import Merged, join_copies_and_threads, merge_rows
+from inbox_env.importing.own_files import own_file_test
 from inbox_env.importing.reading import BATCH_BYTES, BATCH_MAILS, Progress, ReadPlan, read_all
 from inbox_env.importing.rejects import replace_rejects
 from inbox_env.importing.staged_rows import ReadOptions, StoredRow
@@ -59,7 +60,9 @@ _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 class ImportSummary:
     """What an import did: `read` == `imported` + `duplicates` + `rejected` + all `skipped`.
 
-    `total` mails are in the inbox now, or would be. `is_resumed` when an interrupted import was gone on with.
+    Of the imported ones, `cut` were too large to be read whole, and `unread` have attachments whose text was asked for
+    and could not be read. `total` mails are in the inbox now, or would be. `is_resumed` when an interrupted import was
+    gone on with.
     """
 
     read: int
@@ -72,6 +75,8 @@ class ImportSummary:
     seconds: float
     rejects_path: Path | None
     is_resumed: bool = False
+    cut: int = 0
+    unread: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +131,7 @@ class _Import:
     ) -> None:
         self.mailbox, self.inbox, self.options, self.sources, self.started = mailbox, inbox, options, sources, started
         self.places = [source.name for source in sources]
+        self.is_own = own_file_test(mailbox)
         self.info: InboxInfo | None = None
         self.revision = 0
         self.states: list[str | None] = [None for _ in sources]
@@ -188,7 +194,7 @@ class _Import:
             has_changed = join_copies_and_threads(staging.folder, num_before, self._is_stopped)
             records = self._records(states)
             is_same = self.info is not None and (self.info.index, self.info.owner) == (self._index(), owner)
-            if is_same and self._has_index() and not merged.num_new and not has_changed:
+            if is_same and self._has_index() and not merged.num_new and not (has_changed or merged.num_gained):
                 record_sources(self.mailbox, self.inbox, records)
                 return
             target = (self.mailbox, self.inbox, staging.folder, owner, self._index())
@@ -198,7 +204,7 @@ class _Import:
     def _records(self, states: dict[int, str | None]) -> tuple[SourceRecord, ...]:
         """What to remember of the sources: of a mail server, up to where it was read."""
         return tuple(
-            SourceRecord(place, source.fingerprint(), states.get(number))
+            SourceRecord(place, source.fingerprint(self.is_own), states.get(number))
             for number, (place, source) in enumerate(zip(self.places, self.sources, strict=True))
         )
 
@@ -217,6 +223,8 @@ class _Import:
             seconds=time.perf_counter() - self.started,
             rejects_path=rejects_path,
             is_resumed=staging.is_resumed,
+            cut=merged.num_cut,
+            unread=merged.num_unread,
         )
 
     def _look_at_mailbox(self) -> None:
@@ -238,7 +246,9 @@ class _Import:
     def _job(self) -> str:
         """What makes an interrupted import the same one: all that decides which rows it leaves."""
         options = self.options
-        sources = [[place, source.fingerprint()] for place, source in zip(self.places, self.sources, strict=True)]
+        sources = [
+            [place, source.fingerprint(self.is_own)] for place, source in zip(self.places, self.sources, strict=True)
+        ]
         existing = None if self.info is None else [self.info.id, self.revision]
         how = [options.include_spam, options.attachment_text, options.max_message_bytes, BATCH_MAILS, BATCH_BYTES]
         return json.dumps([_FORMAT, self.inbox, sources, existing, self.states, how])
@@ -246,7 +256,7 @@ class _Import:
     def _read_plan(self) -> ReadPlan:
         options = self.options
         reading = ReadOptions(options.attachment_text, options.max_message_bytes)
-        how = (reading, options.include_spam, self._num_workers(), self._is_stopped, options.progress)
+        how = (reading, options.include_spam, self._num_workers(), self._is_stopped, options.progress, self.is_own)
         return ReadPlan(self._existing_rows, self.sources, self.states, *how)
 
     def _existing_rows(self) -> Iterator[StoredRow]:

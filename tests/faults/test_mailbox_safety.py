@@ -15,9 +15,10 @@ from typing import Any
 import pytest
 
 from inbox_env.emails import Address, Email
-from inbox_env.errors import CorruptError, ExitCode, ResourceError
-from inbox_env.importing import building, import_mail
+from inbox_env.errors import CorruptError, ExitCode, ResourceError, StoppedError
+from inbox_env.importing import building, import_mail, reading
 from inbox_env.importing.building import whoosh_directories
+from inbox_env.importing.staging import Staging
 from inbox_env.inbox import Inbox
 from inbox_env.lock import mailbox_lock
 from inbox_env.search.base import SearchQuery
@@ -271,3 +272,27 @@ def test_the_doctor_says_what_its_quick_check_does_not_read(
     assert ("no damage found by the quick check (--full" in shown.out) != is_deep
     with pytest.raises(CorruptError, match=r"no UTF-8 .*mailsleuth doctor --full"):
         ids(path)
+
+
+def test_a_mailbox_in_the_folder_that_is_imported_is_no_mail_and_no_change(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reading, "BATCH_MAILS", 5)
+    bench.mailbox = bench.source / "my.db"
+    for number in range(40):
+        bench.put(f"{number}.eml", plain(100 + number))
+    bench.put("c.png", b"\x89PNG no mail")
+    original = Staging.commit
+
+    def stop() -> ExitCode | None:
+        return ExitCode.INTERRUPTED if len(committed) > 2 else None
+
+    committed: list[Any] = []
+    monkeypatch.setattr(Staging, "commit", lambda self, row: (committed.append(row), original(self, row)))
+
+    with pytest.raises(StoppedError):
+        import_mail.import_mail([bench.source], bench.mailbox, "me", stopped=stop)
+    first = import_mail.import_mail([bench.source], bench.mailbox, "me")
+    again = import_mail.import_mail([os.path.relpath(bench.source)], bench.mailbox, "me")
+    assert (first.is_resumed, first.imported, first.rejected) == (True, 45, 1)
+    assert (again.imported, again.rejected) == (0, 1)

@@ -146,7 +146,8 @@ def test_f30_the_doctor_finds_what_is_wrong_and_rebuilds(
     assert shown.err.count("\n") == 1
     lost = {"DELETE FROM mails WHERE id % 16777216 = 7", "UPDATE mails SET envelope = 'x' WHERE id % 16777216 = 9"}
     assert main(["doctor", str(mailbox), "--rebuild", "--full"]) == (3 if statement in lost else 0)
-    assert mailbox.with_name("my.db.damaged").exists() == (statement in lost)
+    is_odd = statement in lost or statement.startswith("DELETE FROM inboxes")
+    assert mailbox.with_name("my.db.damaged").exists() == is_odd
     assert Inbox.open(mailbox, "me").search(SearchQuery(("secretword20",)), as_of=None).num_matches == 1
 
 
