@@ -29,7 +29,8 @@ class Inbox:
         self.owner: Address = info.owner
         self.num_emails = info.num_emails
         self._store = store
-        self._generation, self._revision = store.database.generation(), store.revision(name)
+        self._generation, self._revision = -1, info.revision
+        self._check_unchanged()  # the store may have been opened long ago
         self._index = _open_index(store, info)
 
     @classmethod
@@ -72,6 +73,4 @@ def _open_index(store: EmailStore, info: InboxInfo) -> SearchIndex:
         return Fts5Index(store.database, info.id)
     from inbox_env.search.whoosh import WhooshIndex  # slow to import and seldom used
 
-    return WhooshIndex(
-        store.database, info.id, whoosh_directory(store.database.path, info.name, store.revision(info.name))
-    )
+    return WhooshIndex(store.database, info.id, whoosh_directory(store.database.path, info.name, info.revision))

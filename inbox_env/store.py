@@ -28,8 +28,8 @@ from inbox_env.lock import mailbox_lock, real_path
 
 __all__ = ["EmailStore", "InboxInfo", "IndexKind", "StoredEmail", "build_inbox"]
 
-SELECT_INBOXES = """SELECT id, name, owner_name, owner_email, num_emails, first_us, last_us, search_index
-    FROM inboxes ORDER BY name"""
+SELECT_INBOXES = """SELECT id, name, owner_name, owner_email, num_emails, first_us, last_us, search_index,
+    revision FROM inboxes ORDER BY name"""
 VISIBLE = "(:as_of IS NULL OR sent_us <= :as_of)"
 SELECT_BY_NUMBER = f"SELECT id, {MAIL_COLUMNS} FROM mails WHERE id = :id AND {VISIBLE}"
 SELECT_BY_MESSAGE_ID = f"""SELECT id, {MAIL_COLUMNS} FROM mails
@@ -54,7 +54,10 @@ class StoredEmail:
 
 @dataclass(frozen=True, slots=True)
 class InboxInfo:
-    """What a mailbox file says of one inbox; the dates are None when no mail is dated."""
+    """What a mailbox file says of one inbox; the dates are None when no mail is dated.
+
+    `revision` is another one each time the inbox is built.
+    """
 
     id: int
     name: str
@@ -63,6 +66,7 @@ class InboxInfo:
     first_date: datetime | None
     last_date: datetime | None
     index: IndexKind
+    revision: int
 
 
 class EmailStore:
@@ -127,7 +131,7 @@ class EmailStore:
         return numbers if number in numbers else ()
 
     def revision(self, inbox: str) -> int:
-        """Return a number that is another one each time an inbox is built; -1 when this inbox was forgotten.
+        """Return the revision that the inbox has now, which may be another one than `info` says; -1 when it is gone.
 
         It is random: ids and names of inboxes are used again, and a file may be replaced by another one.
         """
@@ -185,6 +189,7 @@ def _to_stored(row: tuple[Any, ...], inbox_id: int) -> StoredEmail:
 
 
 def _to_info(row: tuple[Any, ...]) -> InboxInfo:
-    inbox_id, name, owner_name, owner_email, num_emails, first, last, index = row
+    inbox_id, name, owner_name, owner_email, num_emails, first, last, index, revision = row
     owner = Address(owner_name, owner_email)
-    return InboxInfo(inbox_id, name, owner, num_emails, from_microseconds(first), from_microseconds(last), index)
+    dates = (from_microseconds(first), from_microseconds(last))
+    return InboxInfo(inbox_id, name, owner, num_emails, *dates, index, revision)

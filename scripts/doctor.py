@@ -11,7 +11,7 @@ import argparse
 import json
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from inbox_env.errors import CorruptError, ExitCode, ResourceError, UsageError
@@ -49,9 +49,12 @@ def run(args: argparse.Namespace) -> int:
     if not is_current(path):
         with mailbox_lock(path):
             is_migrated = migrate(path)
-    _clean_up(path)
+    removed = _clean_up(path)
     rebuilt = rebuild(path) if args.rebuild else None
     health = examine(path, is_full=args.full)
+    health = replace(
+        health, notes=(*(f"removed what a killed command left: {name}" for name in removed), *health.notes)
+    )
     if args.json:
         print(json.dumps({**_row(health, rebuilt, is_migrated), "is_full": args.full}))
     else:
@@ -62,12 +65,16 @@ def run(args: argparse.Namespace) -> int:
     return ExitCode.REJECTS if rebuilt is not None and rebuilt.num_lost else ExitCode.OK
 
 
-def _clean_up(path: Path) -> None:
-    """Remove what killed writers left; while another one is at work, or where nothing may be written, it stays."""
+def _clean_up(path: Path) -> list[str]:
+    """Remove what killed writers left and return the names.
+
+    While another one is at work, or where nothing may be written, it stays.
+    """
     path = real_path(path)
     if leftovers(path):
         with suppress(ResourceError, OSError), mailbox_lock(path):
-            remove_leftovers(path)
+            return remove_leftovers(path)
+    return []
 
 
 def _examine_run(path: Path, args: argparse.Namespace) -> int:

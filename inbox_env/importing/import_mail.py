@@ -236,7 +236,7 @@ class _Import:
         try:
             self.info = next((info for info in store.inboxes() if info.name == self.inbox), None)
             if self.info is not None:
-                self.revision = store.revision(self.inbox)
+                self.revision = self.info.revision
                 keys = [(self.info.id, place) for place in self.places]
                 rows = [store.database.rows(SELECT_STATE, key) for key in keys]
                 self.states = [row[0][0] if row else None for row in rows]

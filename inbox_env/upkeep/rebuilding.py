@@ -65,6 +65,8 @@ def _rebuild_all(path: Path, fresh: Path) -> Rebuilt:
                 )
                 _copy_sources(salvage, inbox, fresh)
                 _count(inbox, result)
+            missed = max(0, salvage.num_rows() - result.num_emails - result.num_lost)  # of numbers that no inbox has
+            result.num_lost, result.is_odd = result.num_lost + missed, result.is_odd or missed > 0
     except sqlite3.DatabaseError as error:
         what, next_step = f"the list of inboxes cannot be read: {cause(error)}", "import the mail again"
         raise CorruptError(37, what, where=str(path), next_step=next_step) from error

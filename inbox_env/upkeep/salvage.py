@@ -25,6 +25,7 @@ SELECT_LAST_ID = "SELECT id FROM mails WHERE id > ? AND id < ? ORDER BY id DESC 
 SELECT_CHUNK = f"SELECT id, {MAIL_COLUMNS} FROM mails WHERE id > ? AND id < ? ORDER BY id LIMIT 500"
 SELECT_ONE = f"SELECT id, {MAIL_COLUMNS} FROM mails WHERE id = ?"
 SELECT_TRACES = "SELECT message_id, subject FROM mails WHERE id = ?"
+COUNT_ROWS = "SELECT count(*) FROM mails"
 SELECT_SOURCES = "SELECT place, fingerprint, imap_state FROM sources WHERE inbox_id = ?"
 
 MAX_LISTED = 1_000
@@ -98,6 +99,12 @@ class Salvage:
         texts = [[None if value is None else _text(value)[0] for value in row] for row in rows]
         return [(place or "", digest or "", state if is_whole else None) for place, digest, state in texts]
 
+    def num_rows(self) -> int:
+        """Return how many rows of mails there are, as far as that can be told."""
+        with suppress(sqlite3.DatabaseError):
+            return int(self._connection.execute(COUNT_ROWS).fetchone()[0])
+        return 0
+
     def mails(self, inbox: FoundInbox) -> Iterator[Email]:
         """Yield every mail that can be read, and count."""
         base = inbox.id * MAX_EMAILS
@@ -146,7 +153,7 @@ class Salvage:
         return 0
 
     def _ids_of_mails(self) -> Iterator[int]:
-        inbox_id = 0
+        inbox_id = -1
         with suppress(sqlite3.DatabaseError):  # what cannot be reached so is found by the list only
             while inbox_id < _MAX_INBOX_ID and (
                 row := self._connection.execute(SELECT_NEXT_ID, ((inbox_id + 1) * MAX_EMAILS,)).fetchone()

@@ -75,6 +75,15 @@ def test_mails_of_no_inbox_are_put_into_one(path: Path, capsys: pytest.CaptureFi
     assert path.with_name("my.db.damaged").exists()
 
 
+@pytest.mark.parametrize(("row_id", "lost"), [(7, 0), (5 * (1 << 24), 1), (-9, 1)])
+def test_a_row_whose_number_is_nonsense_is_kept_or_counted_as_lost(path: Path, row_id: int, lost: int) -> None:
+    change(path, f"UPDATE mails SET id = {row_id} WHERE message_id = '<5@private.x>'")
+    result = rebuild(path)
+    assert result.num_emails == 7 - lost
+    assert result.num_lost >= lost
+    assert result.damaged_path is not None
+
+
 def test_a_lost_mail_is_named_and_its_server_is_asked_again(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     change(path, SET_STATE, "UPDATE mails SET envelope = 'x' WHERE message_id = '<3@private.x>'")
     change(path, "DELETE FROM mails WHERE message_id = '<5@private.x>'")
@@ -133,6 +142,7 @@ def test_what_a_killed_rebuild_left_is_removed_by_the_doctor_and_by_forget(
     assert any(name.startswith("my.db.rebuilt.partial-") for name in left_by_a_killed_one())
     assert any("my.db.rebuilt.partial-" in note for note in doctor.examine(path).notes)
     assert main(["doctor", str(path)]) == 0
+    assert "removed what a killed command left: my.db.rebuilt.partial-" in capsys.readouterr().out
     assert {found.name for found in path.parent.iterdir()} <= {"my.db", "my.db.lock"}
     left_by_a_killed_one()
     forget(path, "me")

@@ -142,6 +142,7 @@ def test_what_another_writer_added_meanwhile_is_not_lost(
 
 def test_a_search_through_a_link_undoes_what_a_killed_writer_left(bench: Bench, tmp_path: Path) -> None:
     bench.run()
+    before = ids(bench.mailbox)
     (tmp_path / "names").mkdir()
     link = tmp_path / "names" / "link.db"
     link.symlink_to(bench.mailbox)
@@ -153,7 +154,7 @@ def test_a_search_through_a_link_undoes_what_a_killed_writer_left(bench: Bench, 
         os._exit(0)
     os.waitpid(process, 0)
     assert bench.mailbox.with_name("my.db-journal").stat().st_size > 0
-    assert num_found(link, "me", "body") == 5
+    assert (num_found(link, "me", "body"), ids(link)) == (5, before)
 
 
 def forget_and_reuse(path: Path) -> None:
@@ -177,6 +178,15 @@ def test_an_open_inbox_never_shows_what_took_its_place(tmp_path: Path, what: Cal
         inbox.read(1, as_of=None)
     with pytest.raises(ResourceError, match="open it again"):
         inbox.search(SearchQuery(("note",)), as_of=None)
+
+
+def test_an_inbox_of_a_store_that_was_opened_before_is_refused_too(tmp_path: Path) -> None:
+    path = tmp_path / "my.db"
+    build_inbox(path, "alice", [mail(1), mail(2)])
+    store = EmailStore.open(path)
+    forget_and_reuse(path)
+    with pytest.raises(ResourceError, match="open it again"):
+        Inbox(store, "alice")
 
 
 def test_stored_mails_keep_their_ids_whatever_comes_after(bench: Bench) -> None:

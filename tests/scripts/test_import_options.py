@@ -112,6 +112,12 @@ def test_the_text_of_attachments_is_searchable_when_asked_for(tmp_path: Path) ->
         assert len(found) == num_found
 
 
+def test_a_benchmark_of_no_mail_is_refused_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["bench-system", "import", "--mails", "0"]) == ExitCode.USAGE
+    shown = capsys.readouterr().err
+    assert (shown.count("\n"), "at least 1" in shown) == (1, True)
+
+
 def revision(path: Path) -> int:
     store = EmailStore.open(path)
     try:
