@@ -115,8 +115,11 @@ def record_sources(path: Path, inbox: str, sources: Iterable[SourceRecord]) -> N
     """Write down how far the sources were read, when that is all there is to write."""
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
         connection.execute("BEGIN IMMEDIATE")
-        (inbox_id,) = connection.execute(SELECT_INBOX_ID, (clean(inbox),)).fetchone()
-        _insert_sources(connection, inbox_id, sources)
+        row = connection.execute(SELECT_INBOX_ID, (clean(inbox),)).fetchone()
+        if row is None:
+            what = "the inbox was removed by another program meanwhile"
+            raise ResourceError(46, what, where=str(path), next_step="import again")
+        _insert_sources(connection, row[0], sources)
         connection.execute("COMMIT")
 
 

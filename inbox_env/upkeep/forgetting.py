@@ -29,9 +29,11 @@ DELETE_INBOX = "DELETE FROM inboxes WHERE id = ?"
 SELECT_SAMPLE = "SELECT message_id, subject, body FROM mails WHERE id = ?"
 IS_IN_ANOTHER = """SELECT 1 FROM mails WHERE instr(message_id, :piece) OR instr(lower(subject), lower(:piece))
     OR instr(lower(body), lower(:piece)) OR instr(lower(envelope), lower(:piece)) OR instr(sender_name, :piece)
+    OR instr(sender_email, :piece)
     UNION ALL SELECT 1 FROM sqlite_master WHERE instr(sql, :piece)
     UNION ALL SELECT 1 FROM sources WHERE instr(place, :piece) OR instr(imap_state, :piece)
-    UNION ALL SELECT 1 FROM inboxes WHERE instr(name, :piece) OR instr(owner_name, :piece) LIMIT 1"""
+    UNION ALL SELECT 1 FROM inboxes WHERE instr(name, :piece) OR instr(owner_name, :piece)
+        OR instr(owner_email, :piece) LIMIT 1"""
 
 NUM_SAMPLED = 40
 _PIECE_CHARS = 24  # short: a page boundary seldom cuts through it

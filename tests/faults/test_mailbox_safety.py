@@ -149,11 +149,12 @@ def test_a_search_through_a_link_undoes_what_a_killed_writer_left(bench: Bench, 
     process = os.fork()
     if process == 0:
         connection = sqlite3.connect(bench.mailbox, isolation_level=None)
-        for statement in ("PRAGMA cache_size = 1", "BEGIN", "UPDATE mails SET body = hex(zeroblob(9000))"):
+        for statement in ("PRAGMA cache_size = 1", "BEGIN", "UPDATE mails SET body = hex(zeroblob(90000))"):
             connection.execute(statement)
         os._exit(0)
     os.waitpid(process, 0)
     assert bench.mailbox.with_name("my.db-journal").stat().st_size > 0
+    assert bench.mailbox.stat().st_size > 500_000
     assert (num_found(link, "me", "body"), ids(link)) == (5, before)
 
 
@@ -187,6 +188,21 @@ def test_an_inbox_of_a_store_that_was_opened_before_is_refused_too(tmp_path: Pat
     forget_and_reuse(path)
     with pytest.raises(ResourceError, match="open it again"):
         Inbox(store, "alice")
+
+
+def test_an_inbox_that_goes_while_nothing_new_is_imported_is_one_error(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench.run()
+    original = import_mail.record_sources
+
+    def record(*arguments: Any) -> None:
+        change(bench.mailbox, "UPDATE inboxes SET name = 'you'")
+        original(*arguments)
+
+    monkeypatch.setattr(import_mail, "record_sources", record)
+    with pytest.raises(ResourceError, match="import again"):
+        bench.run()
 
 
 def test_stored_mails_keep_their_ids_whatever_comes_after(bench: Bench) -> None:
