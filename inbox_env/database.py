@@ -186,17 +186,24 @@ class Database:
         if _state(self.path) != self._state:
             what = "the mailbox was written to while it was open"
             return ResourceError(34, what, where=str(self.path), next_step="run it again")
-        what = f"the mailbox cannot be read: {error}"
-        return CorruptError(32, what, where=str(self.path), next_step=DOCTOR)
+        what = f"the mailbox cannot be read: {cause(error)}"
+        next_step = f"mailsleuth doctor --full {self.path}"
+        return CorruptError(32, what, where=str(self.path), next_step=next_step)
+
+
+def cause(error: Exception) -> str:
+    """Return what SQLite said, without the mail text that some of its messages quote."""
+    return "text that is no UTF-8" if "decode" in str(error) else str(error)
 
 
 def _roll_back(path: Path) -> None:
     """Let SQLite undo what a killed writer left behind: a read-only connection may not."""
-    if not path.with_name(path.name + "-journal").exists():
+    real = path.resolve()  # the journal lies beside the file, not beside a link to it
+    if not real.with_name(real.name + "-journal").exists():
         return
     with (
         suppress(sqlite3.Error),
-        closing(sqlite3.connect(f"file:{quote(os.fsencode(path.resolve()))}?mode=rw", uri=True)) as db,
+        closing(sqlite3.connect(f"file:{quote(os.fsencode(real))}?mode=rw", uri=True)) as db,
     ):
         db.execute("PRAGMA schema_version").fetchone()
 
@@ -212,9 +219,10 @@ def _state(path: Path) -> tuple[int, int, int]:
 
 def read_only_uri(path: Path) -> str:
     """Return the SQLite URI that opens `path` read-only, as immutable when no journal lies beside it."""
-    journals = (path.with_name(path.name + suffix) for suffix in ("-wal", "-journal"))
+    real = path.resolve()
+    journals = (real.with_name(real.name + suffix) for suffix in ("-wal", "-journal"))
     immutable = "" if any(journal.exists() for journal in journals) else "&immutable=1"
-    return f"file:{quote(os.fsencode(path.resolve()))}?mode=ro{immutable}"
+    return f"file:{quote(os.fsencode(real))}?mode=ro{immutable}"
 
 
 def to_microseconds(moment: datetime) -> int:

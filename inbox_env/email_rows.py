@@ -42,7 +42,7 @@ def from_row(row: tuple[Any, ...]) -> Email:
     try:
         return _from_row(row)
     except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
-        next_step = "import the mail again"
+        next_step = "run `mailsleuth doctor --full` on this mailbox"
         raise CorruptError(35, "a mail in the mailbox is damaged", where=repr(row[0]), next_step=next_step) from error
 
 

@@ -10,15 +10,16 @@ from pathlib import Path
 
 from inbox_env.emails import Address
 from inbox_env.errors import ResourceError
+from inbox_env.importing.building import whoosh_directory
 from inbox_env.search.base import SearchIndex, SearchQuery, SearchResult
 from inbox_env.search.fts5 import Fts5Index
-from inbox_env.store import EmailStore, InboxInfo, StoredEmail, whoosh_directory
+from inbox_env.store import EmailStore, InboxInfo, StoredEmail
 
 
 class Inbox:
     """One inbox; safe to share between threads.
 
-    It shows the mail that was in it when it was opened: once the inbox is imported anew, or forgotten, all methods
+    It shows the mail that was in it when it was opened: once the inbox is built anew, or forgotten, all methods
     raise ResourceError. What happens to other inboxes of the file does not matter.
     """
 
@@ -28,7 +29,8 @@ class Inbox:
         self.owner: Address = info.owner
         self.num_emails = info.num_emails
         self._store = store
-        self._generation, self._revision = store.database.generation(), store.revision(name)
+        self._generation, self._revision = -1, info.revision
+        self._check_unchanged()  # the store may have been opened long ago
         self._index = _open_index(store, info)
 
     @classmethod
@@ -71,4 +73,4 @@ def _open_index(store: EmailStore, info: InboxInfo) -> SearchIndex:
         return Fts5Index(store.database, info.id)
     from inbox_env.search.whoosh import WhooshIndex  # slow to import and seldom used
 
-    return WhooshIndex(store.database, info.id, whoosh_directory(store.database.path, info.name))
+    return WhooshIndex(store.database, info.id, whoosh_directory(store.database.path, info.name, info.revision))

@@ -12,15 +12,25 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from inbox_env.errors import ResourceError
+from inbox_env.errors import ResourceError, UsageError
 
 _SECONDS_FOR_PID = 0.2  # the owner writes its id right after it has the lock
+
+
+def real_path(mailbox: Path) -> Path:
+    """Return the file that a mailbox's name means: a link is followed, so that all names share one lock."""
+    if not mailbox.is_symlink():
+        return mailbox
+    try:
+        return mailbox.resolve()
+    except (OSError, RuntimeError) as error:
+        raise UsageError(66, "the mailbox is a link to itself", where=str(mailbox), next_step="name a file") from error
 
 
 @contextmanager
 def mailbox_lock(mailbox: Path) -> Iterator[None]:
     """Hold the only right to write `mailbox`; raises ResourceError at once when another process has it."""
-    path = lock_path(mailbox)
+    path = lock_path(real_path(mailbox))
     descriptor = _acquire(path, mailbox)
     try:
         yield

@@ -19,17 +19,17 @@ from inbox_env.database import MAX_EMAILS, Database, from_microseconds, to_micro
 from inbox_env.email_rows import MAIL_COLUMNS, clean, from_row
 from inbox_env.emails import Address, Email
 from inbox_env.errors import CorruptError, UsageError
-from inbox_env.importing.building import IndexKind, Plan, build, whoosh_directory, write_error
+from inbox_env.importing.building import IndexKind, Plan, build, write_error
 from inbox_env.importing.merging import join_copies_and_threads, merge_rows
 from inbox_env.importing.row_files import row_file
 from inbox_env.importing.staged_rows import ReadOptions, RowFile
 from inbox_env.importing.staging import BatchRecord, Staging, staging_folder
-from inbox_env.lock import mailbox_lock
+from inbox_env.lock import mailbox_lock, real_path
 
-__all__ = ["EmailStore", "InboxInfo", "IndexKind", "StoredEmail", "build_inbox", "whoosh_directory"]
+__all__ = ["EmailStore", "InboxInfo", "IndexKind", "StoredEmail", "build_inbox"]
 
-SELECT_INBOXES = """SELECT id, name, owner_name, owner_email, num_emails, first_us, last_us, search_index
-    FROM inboxes ORDER BY name"""
+SELECT_INBOXES = """SELECT id, name, owner_name, owner_email, num_emails, first_us, last_us, search_index,
+    revision FROM inboxes ORDER BY name"""
 VISIBLE = "(:as_of IS NULL OR sent_us <= :as_of)"
 SELECT_BY_NUMBER = f"SELECT id, {MAIL_COLUMNS} FROM mails WHERE id = :id AND {VISIBLE}"
 SELECT_BY_MESSAGE_ID = f"""SELECT id, {MAIL_COLUMNS} FROM mails
@@ -38,7 +38,7 @@ SELECT_BY_MESSAGE_ID = f"""SELECT id, {MAIL_COLUMNS} FROM mails
     ORDER BY message_id <> :message_id LIMIT 1"""
 SELECT_THREAD = f"""SELECT id FROM mails WHERE inbox_id = :inbox_id
     AND thread = (SELECT thread FROM mails WHERE id = :id) AND {VISIBLE} ORDER BY id"""
-SELECT_REVISION = "SELECT revision FROM inboxes WHERE id = ?"
+SELECT_REVISION = "SELECT revision FROM inboxes WHERE id = ? AND name = ?"
 SELECT_CHUNK = f"SELECT id, {MAIL_COLUMNS} FROM mails WHERE id BETWEEN ? AND ? ORDER BY id"
 
 _CHUNK = 500
@@ -54,7 +54,10 @@ class StoredEmail:
 
 @dataclass(frozen=True, slots=True)
 class InboxInfo:
-    """What a mailbox file says of one inbox; the dates are None when no mail is dated."""
+    """What a mailbox file says of one inbox; the dates are None when no mail is dated.
+
+    `revision` is another one each time the inbox is built.
+    """
 
     id: int
     name: str
@@ -63,6 +66,7 @@ class InboxInfo:
     first_date: datetime | None
     last_date: datetime | None
     index: IndexKind
+    revision: int
 
 
 class EmailStore:
@@ -127,8 +131,12 @@ class EmailStore:
         return numbers if number in numbers else ()
 
     def revision(self, inbox: str) -> int:
-        """Return a number that grows each time the inbox is built anew; -1 when it was forgotten."""
-        rows = self.database.rows(SELECT_REVISION, (self.info(inbox).id,))
+        """Return the revision that the inbox has now, which may be another one than `info` says; -1 when it is gone.
+
+        It is random: ids and names of inboxes are used again, and a file may be replaced by another one.
+        """
+        info = self.info(inbox)
+        rows = self.database.rows(SELECT_REVISION, (info.id, clean(info.name)))
         return int(rows[0][0]) if rows else -1
 
     def close(self) -> None:
@@ -146,6 +154,7 @@ def build_inbox(
     `#3` .. in the order of their content, whatever order they came in. Raises UsageError, CorruptError or
     ResourceError, and then leaves the file as it was.
     """
+    path = real_path(path)
     if path.is_dir() or not path.parent.is_dir():
         raise UsageError(41, "cannot write a mailbox here", where=str(path), next_step="name a file in a folder")
     with mailbox_lock(path):
@@ -180,8 +189,9 @@ def _to_stored(row: tuple[Any, ...], inbox_id: int) -> StoredEmail:
 
 
 def _to_info(row: tuple[Any, ...]) -> InboxInfo:
-    inbox_id, name, owner_name, owner_email, num_emails, first, last, index = row
+    inbox_id, name, owner_name, owner_email, num_emails, first, last, index, revision = row
     if not all(isinstance(number, int) for number in (inbox_id, num_emails)):
         raise TypeError("a column that is no number")
     owner = Address(owner_name, owner_email)
-    return InboxInfo(inbox_id, name, owner, num_emails, from_microseconds(first), from_microseconds(last), index)
+    dates = (from_microseconds(first), from_microseconds(last))
+    return InboxInfo(inbox_id, name, owner, num_emails, *dates, index, revision)

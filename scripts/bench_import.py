@@ -73,6 +73,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print the measurements and return the exit code."""
+    if min(args.mails, args.reference_mails, *args.workers) < 1:
+        raise UsageError(95, "--mails, --reference-mails and --workers are at least 1", next_step="give larger ones")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         paths = args.paths or [generate_mbox(folder / "generated.mbox", args.mails)]

@@ -1,7 +1,7 @@
 """Check that a mailbox is whole, or say whether to believe a training run.
 
 A damaged mailbox can be made anew from the mail that can be read of it (--rebuild). One of an older version is
-brought up to date first. Exit code 0: whole; 4: damaged; 3: rebuilt, with mails lost.
+brought up to date first. Exit code 0: no damage found; 4: damaged; 3: rebuilt, with mails lost.
 A run folder is only read. Exit code 0: nothing found but notes; 3: findings, listed; 4: a file of it is damaged.
 """
 
@@ -9,14 +9,20 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import asdict, replace
 from pathlib import Path
 
-from inbox_env.errors import CorruptError, ExitCode, UsageError
-from inbox_env.lock import mailbox_lock
+from inbox_env.errors import CorruptError, ExitCode, ResourceError, UsageError
+from inbox_env.lock import mailbox_lock, real_path
 from inbox_env.migrations import is_current, migrate
 from inbox_env.upkeep.doctor import Health, examine
+from inbox_env.upkeep.leftovers import leftovers, remove_leftovers
 from inbox_env.upkeep.rebuilding import Rebuilt, rebuild
 from scripts.terminal import console, safe_line
+
+NUM_SHOWN = 20
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -43,16 +49,32 @@ def run(args: argparse.Namespace) -> int:
     if not is_current(path):
         with mailbox_lock(path):
             is_migrated = migrate(path)
+    removed = _clean_up(path)
     rebuilt = rebuild(path) if args.rebuild else None
     health = examine(path, is_full=args.full)
+    health = replace(
+        health, notes=(*(f"removed what a killed command left: {name}" for name in removed), *health.notes)
+    )
     if args.json:
-        print(json.dumps(_row(health, rebuilt, is_migrated)))
+        print(json.dumps({**_row(health, rebuilt, is_migrated), "is_full": args.full}))
     else:
-        _print(health, rebuilt, is_migrated)
+        _print(health, rebuilt, is_migrated, is_full=args.full)
     if health.problems:
         next_step = f"mailsleuth doctor --rebuild {path}"
-        raise CorruptError(48, "the mailbox is damaged: " + safe_line(health.problems[0], 120), next_step=next_step)
+        raise CorruptError(48, f"the mailbox is damaged: {len(health.problems)} found", next_step=next_step)
     return ExitCode.REJECTS if rebuilt is not None and rebuilt.num_lost else ExitCode.OK
+
+
+def _clean_up(path: Path) -> list[str]:
+    """Remove what killed writers left and return the names.
+
+    While another one is at work, or where nothing may be written, it stays.
+    """
+    path = real_path(path)
+    if leftovers(path):
+        with suppress(ResourceError, OSError), mailbox_lock(path):
+            return remove_leftovers(path)
+    return []
 
 
 def _examine_run(path: Path, args: argparse.Namespace) -> int:
@@ -71,18 +93,33 @@ def _row(health: Health, rebuilt: Rebuilt | None, is_migrated: bool) -> dict[str
         "notes": list(health.notes),
         "is_migrated": is_migrated,
         "num_lost": None if rebuilt is None else rebuilt.num_lost,
+        "num_mended": None if rebuilt is None else rebuilt.num_mended,
+        "lost": [] if rebuilt is None else [asdict(mail) for mail in rebuilt.lost],
+        "recovered": [] if rebuilt is None else rebuilt.recovered,
         "damaged_path": None if rebuilt is None or rebuilt.damaged_path is None else str(rebuilt.damaged_path),
     }
 
 
-def _print(health: Health, rebuilt: Rebuilt | None, is_migrated: bool) -> None:
+def _print(health: Health, rebuilt: Rebuilt | None, is_migrated: bool, *, is_full: bool) -> None:
     out = console()
     if is_migrated:
         out.print("brought up to date with this version")
-    if rebuilt is not None:
-        kept = f"; the damaged file is {rebuilt.damaged_path.name}" if rebuilt.damaged_path else ""
-        out.print(safe_line(f"rebuilt: {rebuilt.num_emails:,} mails kept, {rebuilt.num_lost:,} lost{kept}"))
+    for line in _rebuilt_lines(rebuilt) if rebuilt is not None else ():
+        out.print(safe_line(line))
     for line in (*health.notes, *health.problems):
         out.print(safe_line(line))
     if not health.problems:
-        out.print(f"whole: {health.num_emails:,} mails in {health.num_inboxes:,} inboxes")
+        found = "whole" if is_full else "no damage found by the quick check (--full reads every mail)"
+        out.print(f"{found}: {health.num_emails:,} mails in {health.num_inboxes:,} inboxes")
+
+
+def _rebuilt_lines(rebuilt: Rebuilt) -> Iterator[str]:
+    kept = f"; the damaged file is {rebuilt.damaged_path.name}" if rebuilt.damaged_path else ""
+    mended = f" ({rebuilt.num_mended:,} mended)" if rebuilt.num_mended else ""
+    yield f"rebuilt: {rebuilt.num_emails:,} mails kept{mended}, {rebuilt.num_lost:,} lost{kept}"
+    for name in rebuilt.recovered:
+        yield f"mails of no inbox are now in the inbox {name}"
+    for mail in rebuilt.lost[:NUM_SHOWN]:
+        yield f"lost: {mail.inbox} {mail.number}: {mail.message_id or 'unknown id'} {mail.subject}".rstrip()
+    if rebuilt.num_lost > NUM_SHOWN:
+        yield f"and {rebuilt.num_lost - NUM_SHOWN:,} more lost (--json lists up to 1,000 of an inbox)"

@@ -1,7 +1,8 @@
 """Delete an inbox from a mailbox, and prove that nothing of it remains in the file.
 
 Its mails, search index, unfinished import and the list of rejects go; pieces of its mails are then looked for in the
-file's bytes. Copies elsewhere (backups, runs that were trained on it) are not touched.
+file's bytes. Copies elsewhere (backups, runs that were trained on it) are not touched; when one is
+known, the damaged file that `doctor --rebuild` kept, it is named and the exit code is 3.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
-from inbox_env.errors import UsageError
+from inbox_env.errors import ExitCode, UsageError
 from inbox_env.upkeep.forgetting import forget
 from scripts.terminal import console, safe_line
 
@@ -34,8 +35,12 @@ def run(args: argparse.Namespace) -> int:
         print(json.dumps(asdict(gone)))
     else:
         proof = f"{gone.found_after} of {gone.num_traces} traces found (before: {gone.found_before})"
+        if not gone.num_traces:
+            proof = "nothing in it was long enough to be looked for"
         console().print(safe_line(f"forgot {gone.inbox}: {gone.num_emails:,} mails; {proof}"))
-    return 0
+        for path in gone.damaged_paths:
+            console().print(safe_line(f"a copy that a rebuild kept still holds mail of it: delete it yourself: {path}"))
+    return ExitCode.REJECTS if gone.damaged_paths else ExitCode.OK
 
 
 def _is_sure(inbox: str) -> bool:

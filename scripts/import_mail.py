@@ -9,11 +9,11 @@ A SOURCE is one of these, and what it is, is found out; give as many as you like
   from the keyring, from MAILSLEUTH_IMAP_PASSWORD or from a prompt, never from the address.
 
 Mail in Gmail's Spam and Trash, and mail that Thunderbird has deleted but not yet removed, is counted and left out
-unless --include-spam. Copies of one mail are folded into one. What cannot be read is listed in rejects.jsonl beside
-the mailbox, and the exit code is then 3: read = imported + duplicates + left out + rejected, where duplicates are
-mails read that are copies of others. Importing again into the same inbox adds what is new; mails are numbered by
-date, so older mail shifts the numbers of later mails. An import that was interrupted leaves the mailbox as it was;
-the same command again goes on where it stopped.
+unless --include-spam. Copies of one mail are folded into one. What cannot be read is listed in NAME.rejects.jsonl
+beside the mailbox NAME, and the exit code is then 3: read = imported + duplicates + left out + rejected, where
+duplicates are mails read that are copies of others. Importing again into the same inbox adds what is new; mails are
+numbered by date, so older mail shifts the numbers of later mails. An import that was interrupted leaves the mailbox
+as it was; the same command again goes on where it stopped.
 """
 
 from __future__ import annotations
@@ -46,7 +46,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--mailbox", type=Path, required=True, help="mailbox file to write; created when absent")
     parser.add_argument("--inbox", required=True, help="name of the inbox inside the mailbox; made when absent")
     parser.add_argument("--owner", help='whose inbox it is, as "Name <address>" (default: guessed from the mail)')
-    parser.add_argument("--index", choices=("fts5", "whoosh"), default="fts5", help="search index (default: fts5)")
+    parser.add_argument(
+        "--index", choices=("fts5", "whoosh"), help="search index (default: the inbox's own; of a new one fts5)"
+    )
     parser.add_argument(
         "--include-spam", action="store_true", help="import Gmail's Spam and Trash, and what Thunderbird deleted, too"
     )
@@ -109,13 +111,19 @@ def _line(summary: ImportSummary, inbox: str, *, is_dry_run: bool) -> str:
     rejects = f"{summary.rejected:,} rejected"
     if summary.rejects_path is not None:
         rejects += f" (see {summary.rejects_path})"
+    rejects += f", {summary.cut:,} cut short" if summary.cut else ""
+    rejects += f", {summary.unread:,} with attachments unread" if summary.unread else ""
     rate = summary.read / summary.seconds if summary.seconds else 0.0
     holds = "would hold" if is_dry_run else "holds"
+    if not summary.total:
+        so = "would stay" if is_dry_run else "is"
+        held = f"nothing was imported and {inbox} {so} empty"
+    else:
+        held = f"{inbox} {holds} {summary.total:,} mails of {str(summary.owner) or 'an unknown owner'}"
     return (
         f"{'dry run: ' if is_dry_run else ''}read {summary.read:,}: {summary.imported:,} imported, "
         f"{summary.duplicates:,} duplicates, {skipped}{rejects}; "
-        f"{inbox} {holds} {summary.total:,} mails of {summary.owner or 'an unknown owner'}; "
-        f"{summary.seconds:.1f} s, {rate:,.0f} mails/s{' (resumed)' if summary.is_resumed else ''}"
+        f"{held}; {summary.seconds:.1f} s, {rate:,.0f} mails/s{' (resumed)' if summary.is_resumed else ''}"
     )
 
 
@@ -131,6 +139,8 @@ def _row(summary: ImportSummary) -> dict[str, object]:
         "seconds": round(summary.seconds, 3),
         "rejects_path": None if summary.rejects_path is None else str(summary.rejects_path),
         "is_resumed": summary.is_resumed,
+        "cut": summary.cut,
+        "unread": summary.unread,
     }
 
 

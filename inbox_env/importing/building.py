@@ -6,16 +6,17 @@ nothing of readers or of search syntax.
 
 from __future__ import annotations
 
+import secrets
 import shutil
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
 from typing import Literal
 
-from inbox_env.database import MAX_EMAILS
+from inbox_env.database import MAX_EMAILS, cause
 from inbox_env.durable import sync
 from inbox_env.email_rows import MAIL_COLUMNS, clean, from_row
 from inbox_env.emails import Address, Email
@@ -45,14 +46,16 @@ COUNT_RANKS = "SELECT count(*) FROM merged.ranks"
 INSERT_INBOX = """INSERT INTO main.inboxes (name, owner_name, owner_email, search_index, num_emails, num_undated)
     VALUES (?, '', '', 'fts5', 0, 0) ON CONFLICT (name) DO NOTHING"""
 UPDATE_INBOX = """UPDATE main.inboxes SET owner_name = ?, owner_email = ?, search_index = ?,
-    num_emails = ?, num_undated = ?, first_us = ?, last_us = ?, revision = revision + 1 WHERE id = ?"""
+    num_emails = ?, num_undated = ?, first_us = ?, last_us = ?, revision = ? WHERE id = ?"""
 UPDATE_OWNER = "UPDATE main.inboxes SET owner_name = ?, owner_email = ? WHERE id = ?"
 SELECT_INBOX_ID = "SELECT id FROM main.inboxes WHERE name = ?"
+SELECT_REVISION = "SELECT revision FROM main.inboxes WHERE name = ?"
 INSERT_SOURCE = "INSERT OR REPLACE INTO main.sources (inbox_id, place, fingerprint, imap_state) VALUES (?, ?, ?, ?)"
 SELECT_MAILS = f"SELECT id, {MAIL_COLUMNS} FROM main.mails WHERE id BETWEEN ? AND ? ORDER BY id"
 
 _UNWRITABLE = (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM)
 _OPCODES = 100_000
+ANY_REVISION = -1
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +69,10 @@ class SourceRecord:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What is to be built: the merged rows in `folder` as one inbox of the mailbox at `path`."""
+    """What is to be built: the merged rows in `folder` as one inbox of the mailbox at `path`.
+
+    `before` is the revision that the inbox must still have, None when it must not be there.
+    """
 
     path: Path
     inbox: str
@@ -76,6 +82,7 @@ class Plan:
     sources: tuple[SourceRecord, ...] = ()
     helper: IndexHelper | None = None
     is_stopped: Callable[[], bool] = field(default=lambda: False)
+    before: int | None = ANY_REVISION
 
 
 def build(plan: Plan) -> int:
@@ -85,15 +92,22 @@ def build(plan: Plan) -> int:
     """
     is_new = not plan.path.exists()
     target = plan.folder / "mailbox.db" if is_new else plan.path
-    target.with_name("mailbox.db").unlink(missing_ok=True)
+    if is_new:
+        target.unlink(missing_ok=True)
+    revision = secrets.randbits(62) + 1
     with closing(sqlite3.connect(target, isolation_level=None)) as connection:
         if is_new:
             connection.execute("PRAGMA main.journal_mode = OFF")
             connection.execute("PRAGMA main.synchronous = OFF")
         connection.execute("PRAGMA main.cache_size = -32768")
-        num_emails = _build(connection, plan)
+        try:
+            num_emails = _build(connection, plan, revision)
+        except BaseException:
+            shutil.rmtree(whoosh_directory(plan.path, plan.inbox, revision), ignore_errors=True)
+            raise
     if is_new:
         _put_in_place(target, plan.path)
+    remove_whoosh(plan.path, plan.inbox, except_revision=revision if plan.index == "whoosh" else None)
     return num_emails
 
 
@@ -101,19 +115,41 @@ def record_sources(path: Path, inbox: str, sources: Iterable[SourceRecord]) -> N
     """Write down how far the sources were read, when that is all there is to write."""
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
         connection.execute("BEGIN IMMEDIATE")
-        (inbox_id,) = connection.execute(SELECT_INBOX_ID, (clean(inbox),)).fetchone()
-        _insert_sources(connection, inbox_id, sources)
+        row = connection.execute(SELECT_INBOX_ID, (clean(inbox),)).fetchone()
+        if row is None:
+            what = "the inbox was removed by another program meanwhile"
+            raise ResourceError(46, what, where=str(path), next_step="import again")
+        _insert_sources(connection, row[0], sources)
         connection.execute("COMMIT")
 
 
-def whoosh_directory(path: Path, inbox: str) -> Path:
-    """Return the folder beside the mailbox file that holds an inbox's Whoosh index."""
-    return path.with_name(path.name + ".whoosh") / sha256(inbox.encode()).hexdigest()[:16]
+def whoosh_directory(path: Path, inbox: str, revision: int) -> Path:
+    """Return the folder beside the mailbox file with the Whoosh index of an inbox as built at this revision."""
+    return path.with_name(path.name + ".whoosh") / f"{_whoosh_name(inbox)}-{revision:016x}"
+
+
+def whoosh_directories(path: Path, inbox: str) -> list[Path]:
+    """Return all folders with Whoosh indexes of an inbox, old and unfinished ones too."""
+    return sorted(path.with_name(path.name + ".whoosh").glob(f"{_whoosh_name(inbox)}*"))
+
+
+def remove_whoosh(path: Path, inbox: str, *, except_revision: int | None = None) -> None:
+    """Remove the Whoosh indexes of an inbox, save the one of this revision."""
+    kept = None if except_revision is None else whoosh_directory(path, inbox, except_revision)
+    for directory in whoosh_directories(path, inbox):
+        if directory != kept:
+            shutil.rmtree(directory, ignore_errors=True)
+    with suppress(OSError):  # it holds those of other inboxes
+        path.with_name(path.name + ".whoosh").rmdir()
+
+
+def _whoosh_name(inbox: str) -> str:
+    return sha256(inbox.encode()).hexdigest()[:16]
 
 
 def write_error(error: sqlite3.DatabaseError, path: Path) -> UsageError | CorruptError | ResourceError:
     """Return what SQLite's error on writing the mailbox means to its user."""
-    what = f"the mailbox cannot be written: {error}"
+    what = f"the mailbox cannot be written: {cause(error)}"
     if not isinstance(error, sqlite3.OperationalError):
         return CorruptError(42, what, where=str(path), next_step="name another file")
     if getattr(error, "sqlite_errorcode", 0) & 0xFF in _UNWRITABLE:
@@ -121,21 +157,30 @@ def write_error(error: sqlite3.DatabaseError, path: Path) -> UsageError | Corrup
     return ResourceError(44, what, where=str(path))
 
 
-def _build(connection: sqlite3.Connection, plan: Plan) -> int:
+def _build(connection: sqlite3.Connection, plan: Plan, revision: int) -> int:
     connection.execute("BEGIN IMMEDIATE")
     is_empty = ensure_schema(connection, plan.path)
+    _check_unchanged(connection, plan)
     connection.execute(INSERT_INBOX, (clean(plan.inbox),))
     inbox_id = int(connection.execute(SELECT_INBOX_ID, (clean(plan.inbox),)).fetchone()[0])
     num_files = attach(connection, plan.folder, MERGED_NAME, GAINED_NAME)
     connection.set_progress_handler(plan.is_stopped, _OPCODES)
-    num_emails = _fill(connection, plan, inbox_id, num_files)
+    num_emails = _fill(connection, plan, inbox_id, revision, num_files)
     if is_empty:
         create_indexes(connection)
-    _index(connection, plan, inbox_id)
+    _index(connection, plan, inbox_id, revision)
     _insert_sources(connection, inbox_id, plan.sources)
     connection.set_progress_handler(None, 0)
     connection.execute("COMMIT")
     return num_emails
+
+
+def _check_unchanged(connection: sqlite3.Connection, plan: Plan) -> None:
+    """Raise ResourceError when the inbox is not the one that was read: what another writer added would be lost."""
+    row = connection.execute(SELECT_REVISION, (clean(plan.inbox),)).fetchone()
+    if plan.before != ANY_REVISION and plan.before != (None if row is None else row[0]):
+        what = "the inbox was changed by another program meanwhile"
+        raise ResourceError(46, what, where=str(plan.path), next_step="import again")
 
 
 def _insert_sources(connection: sqlite3.Connection, inbox_id: int, sources: Iterable[SourceRecord]) -> None:
@@ -143,7 +188,7 @@ def _insert_sources(connection: sqlite3.Connection, inbox_id: int, sources: Iter
     connection.executemany(INSERT_SOURCE, rows)
 
 
-def _fill(connection: sqlite3.Connection, plan: Plan, inbox_id: int, num_files: int) -> int:
+def _fill(connection: sqlite3.Connection, plan: Plan, inbox_id: int, revision: int, num_files: int) -> int:
     connection.execute(DELETE_ALIASES, (inbox_id,))
     connection.execute(DELETE_MAILS, (inbox_id,))
     texts = {
@@ -157,24 +202,22 @@ def _fill(connection: sqlite3.Connection, plan: Plan, inbox_id: int, num_files: 
     if (summary[0],) != connection.execute(COUNT_RANKS).fetchone():
         raise CorruptError(46, "not every mail was written", where=str(plan.path), next_step="import the mail again")
     owner = (clean(plan.owner.name), clean(plan.owner.email))
-    connection.execute(UPDATE_INBOX, (*owner, plan.index, *summary, inbox_id))
+    connection.execute(UPDATE_INBOX, (*owner, plan.index, *summary, revision, inbox_id))
     return int(summary[0])
 
 
-def _index(connection: sqlite3.Connection, plan: Plan, inbox_id: int) -> None:
-    directory = whoosh_directory(plan.path, plan.inbox)
+def _index(connection: sqlite3.Connection, plan: Plan, inbox_id: int, revision: int) -> None:
     drop_fts5(connection, inbox_id)
     if plan.index == "whoosh":
         from inbox_env.search.whoosh import build_whoosh  # slow to import and seldom used
 
         message_ids = (row[0] for row in connection.execute(SELECT_MESSAGE_IDS, (inbox_id,)))
         newest_first = (email for _, email in written(connection, inbox_id, "DESC"))
-        build_whoosh(directory, newest_first, fingerprint(message_ids))
+        build_whoosh(whoosh_directory(plan.path, plan.inbox, revision), newest_first, fingerprint(message_ids))
         return
     if plan.helper is None or not plan.helper.has_finished(plan.is_stopped):
         index_apart(plan.folder, plan.is_stopped)
     take_over_words(connection, table_name(inbox_id), plan.folder)
-    shutil.rmtree(directory, ignore_errors=True)
 
 
 def written(
@@ -188,5 +231,8 @@ def written(
 
 def _put_in_place(built: Path, path: Path) -> None:
     sync(built)
+    if path.exists():
+        what = "another program made a mailbox here meanwhile"
+        raise ResourceError(47, what, where=str(path), next_step="import again")
     built.replace(path)
     sync(path.absolute().parent)

@@ -21,29 +21,37 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from inbox_env.database import MAX_EMAILS
+from inbox_env.database import DOCTOR, MAX_EMAILS
 from inbox_env.email_rows import MAIL_COLUMNS
 from inbox_env.emails import Address
-from inbox_env.errors import ExitCode, MailsleuthError, ResourceError, StoppedError, UsageError
-from inbox_env.importing.building import IndexKind, Plan, SourceRecord, build, record_sources, write_error
+from inbox_env.errors import CorruptError, ExitCode, MailsleuthError, ResourceError, StoppedError, UsageError
+from inbox_env.importing.building import (
+    IndexKind,
+    Plan,
+    SourceRecord,
+    build,
+    record_sources,
+    whoosh_directory,
+    write_error,
+)
 from inbox_env.importing.indexing import IndexHelper
 from inbox_env.importing.merging import Merged, join_copies_and_threads, merge_rows
+from inbox_env.importing.own_files import own_file_test
 from inbox_env.importing.reading import BATCH_BYTES, BATCH_MAILS, Progress, ReadPlan, read_all
+from inbox_env.importing.rejects import replace_rejects
 from inbox_env.importing.staged_rows import ReadOptions, StoredRow
 from inbox_env.importing.staging import Staging, staging_folder
 from inbox_env.ingest.documents import check_document_readers
 from inbox_env.ingest.records import MAX_MESSAGE_BYTES
 from inbox_env.ingest.sources import Source, find_source
-from inbox_env.lock import mailbox_lock
+from inbox_env.lock import mailbox_lock, real_path
 from inbox_env.migrations import migrate
 from inbox_env.store import EmailStore, InboxInfo
 
-REJECTS_NAME = "rejects.jsonl"
 PARALLEL_BYTES = 20_000_000  # below that, starting processes costs more than they save
-SELECT_ROWS = f"SELECT {MAIL_COLUMNS} FROM mails WHERE id BETWEEN ? AND ? ORDER BY id"
+SELECT_ROWS = f"SELECT id, {MAIL_COLUMNS} FROM mails WHERE id > ? AND id < ? ORDER BY id LIMIT 500"
 SELECT_STATE = "SELECT imap_state FROM sources WHERE inbox_id = ? AND place = ?"
 _FORMAT = 1  # of what the reading processes leave: another one is not gone on with
-_CHUNK = 500
 _USUAL_BYTES = 2_000  # of one mail
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
@@ -52,7 +60,9 @@ _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 class ImportSummary:
     """What an import did: `read` == `imported` + `duplicates` + `rejected` + all `skipped`.
 
-    `total` mails are in the inbox now, or would be. `is_resumed` when an interrupted import was gone on with.
+    Of the imported ones, `cut` were too large to be read whole, and `unread` have attachments whose text was asked for
+    and could not be read. `total` mails are in the inbox now, or would be. `is_resumed` when an interrupted import was
+    gone on with.
     """
 
     read: int
@@ -65,18 +75,21 @@ class ImportSummary:
     seconds: float
     rejects_path: Path | None
     is_resumed: bool = False
+    cut: int = 0
+    unread: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class ImportOptions:
     """How mail is imported.
 
-    `owner` None: as before, or guessed. `num_workers` None: one process, or two for much mail. `stopped` is asked
-    often whether to stop, and by which exit code. A dry run reads and counts everything and writes nothing.
+    `owner` None: as before, or guessed. `index` None: as before, or fts5. `num_workers` None: one process, or two
+    for much mail. `stopped` is asked often whether to stop, and by which exit code. A dry run reads and counts
+    everything and writes nothing.
     """
 
     owner: Address | None = None
-    index: IndexKind = "fts5"
+    index: IndexKind | None = None
     include_spam: bool = False
     attachment_text: bool = False
     max_message_bytes: int = MAX_MESSAGE_BYTES
@@ -91,11 +104,13 @@ def import_mail(
 ) -> ImportSummary:
     """Import everything the sources hold into one inbox, beside what it holds already, and return what happened.
 
-    Options may be given by name. What could not be read is in `rejects.jsonl` beside the mailbox, which lists the
-    rejects of the last import only. Raises UsageError for a source that is no mail or no mailbox, ResourceError when
-    there is no room or another import is under way, StoppedError when stopped; the mailbox is then as it was.
+    Options may be given by name. What could not be read is in NAME.rejects.jsonl beside the mailbox, which lists the
+    rejects of the last import into each inbox. Raises UsageError for a source that is no mail or no mailbox,
+    ResourceError when there is no room or another import is under way, StoppedError when stopped; the mailbox is
+    then as it was.
     """
     chosen = options or ImportOptions(**changes)
+    mailbox = real_path(mailbox)
     started = time.perf_counter()
     if not inbox.strip():
         raise UsageError(60, "an inbox needs a name", next_step="give one with --inbox")
@@ -116,6 +131,7 @@ class _Import:
     ) -> None:
         self.mailbox, self.inbox, self.options, self.sources, self.started = mailbox, inbox, options, sources, started
         self.places = [source.name for source in sources]
+        self.is_own = own_file_test(mailbox)
         self.info: InboxInfo | None = None
         self.revision = 0
         self.states: list[str | None] = [None for _ in sources]
@@ -164,7 +180,7 @@ class _Import:
         rejects_path = None
         if not self.options.is_dry_run:
             self._write(staging, merged, owner, states)
-            rejects_path = _write_rejects(self.mailbox.parent / REJECTS_NAME, staging)
+            rejects_path = replace_rejects(self.mailbox, self.inbox, staging.rejects())
         return self._summary(staging, merged, owner, skipped, rejects_path)
 
     def _write(self, staging: Staging, merged: Merged, owner: Address, states: dict[int, str | None]) -> None:
@@ -172,22 +188,23 @@ class _Import:
             if self.info is not None:
                 record_sources(self.mailbox, self.inbox, self._records(states))
             return
-        is_apart = merged.num_new > 0 and self.options.index == "fts5" and self._num_workers() > 1
+        is_apart = merged.num_new > 0 and self._index() == "fts5" and self._num_workers() > 1
         num_before = self.info.num_emails if self.info is not None else 0
         with IndexHelper(staging.folder) if is_apart else nullcontext() as helper:
             has_changed = join_copies_and_threads(staging.folder, num_before, self._is_stopped)
             records = self._records(states)
-            is_same = self.info is not None and (self.info.index, self.info.owner) == (self.options.index, owner)
-            if is_same and not merged.num_new and not has_changed:
+            is_same = self.info is not None and (self.info.index, self.info.owner) == (self._index(), owner)
+            if is_same and self._has_index() and not merged.num_new and not (has_changed or merged.num_gained):
                 record_sources(self.mailbox, self.inbox, records)
                 return
-            target = (self.mailbox, self.inbox, staging.folder, owner, self.options.index)
-            build(Plan(*target, records, helper, self._is_stopped))
+            target = (self.mailbox, self.inbox, staging.folder, owner, self._index())
+            before = None if self.info is None else self.revision
+            build(Plan(*target, records, helper, self._is_stopped, before))
 
     def _records(self, states: dict[int, str | None]) -> tuple[SourceRecord, ...]:
         """What to remember of the sources: of a mail server, up to where it was read."""
         return tuple(
-            SourceRecord(place, source.fingerprint(), states.get(number))
+            SourceRecord(place, source.fingerprint(self.is_own), states.get(number))
             for number, (place, source) in enumerate(zip(self.places, self.sources, strict=True))
         )
 
@@ -206,6 +223,8 @@ class _Import:
             seconds=time.perf_counter() - self.started,
             rejects_path=rejects_path,
             is_resumed=staging.is_resumed,
+            cut=merged.num_cut,
+            unread=merged.num_unread,
         )
 
     def _look_at_mailbox(self) -> None:
@@ -217,7 +236,7 @@ class _Import:
         try:
             self.info = next((info for info in store.inboxes() if info.name == self.inbox), None)
             if self.info is not None:
-                self.revision = store.revision(self.inbox)
+                self.revision = self.info.revision
                 keys = [(self.info.id, place) for place in self.places]
                 rows = [store.database.rows(SELECT_STATE, key) for key in keys]
                 self.states = [row[0][0] if row else None for row in rows]
@@ -227,7 +246,9 @@ class _Import:
     def _job(self) -> str:
         """What makes an interrupted import the same one: all that decides which rows it leaves."""
         options = self.options
-        sources = [[place, source.fingerprint()] for place, source in zip(self.places, self.sources, strict=True)]
+        sources = [
+            [place, source.fingerprint(self.is_own)] for place, source in zip(self.places, self.sources, strict=True)
+        ]
         existing = None if self.info is None else [self.info.id, self.revision]
         how = [options.include_spam, options.attachment_text, options.max_message_bytes, BATCH_MAILS, BATCH_BYTES]
         return json.dumps([_FORMAT, self.inbox, sources, existing, self.states, how])
@@ -235,7 +256,7 @@ class _Import:
     def _read_plan(self) -> ReadPlan:
         options = self.options
         reading = ReadOptions(options.attachment_text, options.max_message_bytes)
-        how = (reading, options.include_spam, self._num_workers(), self._is_stopped, options.progress)
+        how = (reading, options.include_spam, self._num_workers(), self._is_stopped, options.progress, self.is_own)
         return ReadPlan(self._existing_rows, self.sources, self.states, *how)
 
     def _existing_rows(self) -> Iterator[StoredRow]:
@@ -244,11 +265,16 @@ class _Import:
             return
         store = EmailStore.open(self.mailbox)
         base = self.info.id * MAX_EMAILS
+        last, num_found = base, 0
         try:
-            for start in range(base + 1, base + self.info.num_emails + 1, _CHUNK):
-                yield from store.database.rows(SELECT_ROWS, (start, start + _CHUNK - 1))
+            while rows := store.database.rows(SELECT_ROWS, (last, base + MAX_EMAILS)):
+                yield from (row[1:] for row in rows)
+                last, num_found = rows[-1][0], num_found + len(rows)
         finally:
             store.close()
+        if num_found != self.info.num_emails:  # building would lose some, or number them wrongly
+            what = f"the inbox holds {num_found:,} mails and says {self.info.num_emails:,}"
+            raise CorruptError(49, what, where=str(self.mailbox), next_step=DOCTOR)
 
     def _num_workers(self) -> int:
         if self.options.num_workers is not None:
@@ -256,6 +282,13 @@ class _Import:
         num_stored = self.info.num_emails if self.info is not None else 0  # they are gone over too
         is_big = sum(source.num_bytes for source in self.sources) + num_stored * _USUAL_BYTES >= PARALLEL_BYTES
         return min(2, os.cpu_count() or 1) if is_big else 1
+
+    def _index(self) -> IndexKind:
+        return self.options.index or (self.info.index if self.info is not None else "fts5")
+
+    def _has_index(self) -> bool:
+        """Whether the index that lies beside the file, if one should, is there."""
+        return self._index() != "whoosh" or whoosh_directory(self.mailbox, self.inbox, self.revision).is_dir()
 
     def _owner(self, staging: Staging) -> Address:
         known = self.info.owner if self.info is not None and self.info.owner.email else None
@@ -293,19 +326,3 @@ def _check_target(mailbox: Path) -> None:
         raise UsageError(63, "no such folder for the mailbox", where=str(folder), next_step="make it first")
     if not os.access(mailbox if mailbox.exists() else folder, os.W_OK) or not os.access(folder, os.W_OK):
         raise UsageError(64, "the mailbox cannot be written", where=str(mailbox), next_step="check its permissions")
-
-
-def _write_rejects(path: Path, staging: Staging) -> Path | None:
-    if not staging.num_rejects():
-        path.unlink(missing_ok=True)
-        return None
-    partial = path.with_name(path.name + ".partial")
-    try:
-        with partial.open("w", encoding="utf-8") as file:
-            file.writelines(reject.model_dump_json() + "\n" for reject in staging.rejects())
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
-    return path

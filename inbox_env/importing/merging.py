@@ -50,18 +50,32 @@ INSERT_THREAD = "INSERT INTO threads (thread, rank) VALUES (?, ?)"
 INDEX_KEPT = "CREATE INDEX kept_by_message_id ON kept (message_id)"
 CREATE_TWINS = """CREATE TABLE twins (
     seq INTEGER PRIMARY KEY, message_id TEXT NOT NULL, sent_us INTEGER, body TEXT NOT NULL, subject TEXT NOT NULL)"""
-DELETE_TWINS = "DELETE FROM twins"
 INSERT_TWINS = """INSERT INTO twins SELECT kept.seq, message_id, sent_us, body, subject
     FROM kept JOIN rows{file}.texts AS text ON text.seq = kept.seq WHERE kept.file = {file}
     AND message_id IN (SELECT message_id FROM kept GROUP BY message_id HAVING count(*) > 1)"""
-SUFFIX_TWINS = """UPDATE kept SET message_id = kept.message_id || '#' || twin.place FROM (
-    SELECT seq, row_number() OVER (PARTITION BY message_id ORDER BY sent_us, body, subject, seq) AS place FROM twins
-    ) AS twin WHERE kept.seq = twin.seq AND twin.place > 1"""
+SELECT_TWINS = "SELECT message_id, seq FROM twins ORDER BY message_id, seq >= ?, sent_us, body, subject, seq"
+IS_TAKEN = "SELECT 1 FROM kept WHERE message_id = ?"
+UPDATE_ID = "UPDATE kept SET message_id = ? WHERE seq = ?"
 CREATE_RANKS = "CREATE TABLE ranks (rank INTEGER PRIMARY KEY, seq INTEGER NOT NULL, file INTEGER NOT NULL)"
 INSERT_RANKS = "INSERT INTO ranks (seq, file) SELECT seq, file FROM kept ORDER BY sent_us, message_id"
 SELECT_LINKS = """SELECT kept.message_id, coalesce(gains.aliases, head.aliases), kept.sent_us, head.links, {subject}
     FROM merged.ranks JOIN merged.kept ON kept.seq = ranks.seq JOIN merged.heads AS head ON head.seq = ranks.seq
     LEFT JOIN gains ON gains.seq = ranks.seq {joins} ORDER BY rank"""
+SELECT_LENT = """SELECT kept.seq, text.envelope, lent.envelope, lent.body_words
+    FROM kept JOIN rows{file}.texts AS text ON text.seq = kept.seq
+    JOIN heads AS copy ON copy.key = (SELECT key FROM heads WHERE seq = kept.seq) AND copy.seq > kept.seq
+    JOIN rows{other}.texts AS lent ON lent.seq = copy.seq
+    WHERE kept.file = {file} AND kept.copies > 1 AND copy.file = {other}
+    AND instr(lent.envelope, '"text":') AND instr(text.envelope, '"attachments":')
+    AND NOT instr(text.envelope, '"text":') ORDER BY kept.seq, copy.seq"""
+CREATE_GAINED = "CREATE TABLE IF NOT EXISTS rows{file}.gained_text (seq INTEGER PRIMARY KEY)"
+INSERT_GAINED = "INSERT OR IGNORE INTO rows{file}.gained_text (seq) VALUES (?)"
+COUNT_GAINED = "SELECT count(*) FROM rows{file}.gained_text WHERE seq < ?"
+LEND_TEXT = "UPDATE rows{file}.texts SET envelope = ?, body_words = ? WHERE seq = ?"
+COUNT_DEFECTS = """SELECT coalesce(sum(instr(defects, '"too_large"') > 0), 0),
+    coalesce(sum(instr(defects, '"attachment_unread"') > 0), 0) FROM (
+    SELECT json_extract(envelope, '$.defects') AS defects FROM kept JOIN rows{file}.texts AS text USING (seq)
+    WHERE kept.file = {file} AND kept.seq >= ? AND instr(envelope, '"defects":'))"""
 COUNT_KEPT = "SELECT count(*), coalesce(sum(seq >= ?), 0) FROM kept"
 
 _FAST = ("PRAGMA journal_mode = OFF", "PRAGMA synchronous = OFF", "PRAGMA cache_size = -32768")
@@ -70,10 +84,16 @@ _OPCODES = 100_000
 
 @dataclass(frozen=True, slots=True)
 class Merged:
-    """What was merged: mails in all, and those from place `first_new` on."""
+    """What was merged: mails in all, and from place `first_new` on; of those cut ones, and with unread attachments.
+
+    `num_gained` earlier mails gained the text of their attachments from copies.
+    """
 
     num_mails: int
     num_new: int
+    num_cut: int = 0
+    num_unread: int = 0
+    num_gained: int = 0
 
 
 def merge_rows(folder: Path, first_new: int, is_stopped: Callable[[], bool]) -> Merged:
@@ -85,12 +105,17 @@ def merge_rows(folder: Path, first_new: int, is_stopped: Callable[[], bool]) -> 
         num_files = attach(connection, folder, CONTROL_NAME)
         connection.execute("BEGIN")
         _gather(connection, num_files)
-        _separate_twins(connection, num_files)
+        _separate_twins(connection, num_files, first_new)
         for statement in (CREATE_RANKS, INSERT_RANKS):
             connection.execute(statement)
+        num_gained = _lend_attached_text(connection, num_files, first_new)
+        defects = [
+            connection.execute(COUNT_DEFECTS.format(file=file), (first_new,)).fetchone() for file in range(num_files)
+        ]
         num_mails, num_new = connection.execute(COUNT_KEPT, (first_new,)).fetchone()
         connection.execute("COMMIT")
-    return Merged(num_mails, num_new)
+    num_cut, num_unread = (sum(row[place] for row in defects) for place in (0, 1))
+    return Merged(num_mails, num_new, num_cut, num_unread, num_gained)
 
 
 def join_copies_and_threads(folder: Path, first_new: int, is_stopped: Callable[[], bool]) -> bool:
@@ -127,6 +152,24 @@ def _gather(connection: sqlite3.Connection, num_files: int) -> None:
         connection.execute(statement)
 
 
+def _lend_attached_text(connection: sqlite3.Connection, num_files: int, first_new: int) -> int:
+    """Give kept mails the text of their attachments when only a copy has it; return how many earlier ones gained.
+
+    The rows themselves change, as the index is filled from them. Done again it changes nothing and counts the same.
+    """
+    for file in range(num_files):
+        connection.execute(CREATE_GAINED.format(file=file))
+        for other in range(num_files):
+            rows = connection.execute(SELECT_LENT.format(file=file, other=other)).fetchall()
+            for seq, group in groupby(rows, key=lambda row: row[0]):
+                _, own, lent, body_words = next(group)
+                envelope = json.loads(own) | {"attachments": json.loads(lent)["attachments"]}
+                connection.execute(LEND_TEXT.format(file=file), (to_json(envelope), body_words, seq))
+                connection.execute(INSERT_GAINED.format(file=file), (seq,))
+    counts = (connection.execute(COUNT_GAINED.format(file=file), (first_new,)) for file in range(num_files))
+    return sum(int(count.fetchone()[0]) for count in counts)
+
+
 def _fold_copies(connection: sqlite3.Connection, first_new: int) -> bool:
     """Add the folders and Message-IDs of copies to the mails kept; return whether an older mail changed by that."""
     has_changed = False
@@ -161,16 +204,24 @@ def _merged(
     return list(dict.fromkeys(folders)), list(others)
 
 
-def _separate_twins(connection: sqlite3.Connection, num_files: int) -> None:
-    """Give mails that share a Message-ID suffixes in the order of their content, whatever order they came in."""
+def _separate_twins(connection: sqlite3.Connection, num_files: int, first_new: int) -> None:
+    """Give mails that share a Message-ID suffixes in the order of their content, whatever order they came in.
+
+    A mail that was in the inbox before keeps the id by which it is known.
+    """
     connection.execute(INDEX_KEPT)
     connection.execute(CREATE_TWINS)
-    while True:  # a suffixed id may be another mail's own
-        connection.execute(DELETE_TWINS)
-        for file in range(num_files):
-            connection.execute(INSERT_TWINS.format(file=file))
-        if not connection.execute(SUFFIX_TWINS).rowcount:
-            return
+    for file in range(num_files):
+        connection.execute(INSERT_TWINS.format(file=file))
+    known, place = None, 0
+    for message_id, seq in connection.execute(SELECT_TWINS, (first_new,)):
+        if message_id != known:
+            known, place = message_id, 1
+            continue
+        place += 1
+        while connection.execute(IS_TAKEN, (f"{message_id}#{place}",)).fetchone():  # as another mail's own
+            place += 1
+        connection.execute(UPDATE_ID, (f"{message_id}#{place}", seq))
 
 
 def _find_threads(connection: sqlite3.Connection, num_files: int) -> None:

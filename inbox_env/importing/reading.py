@@ -38,7 +38,7 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class ReadPlan:
-    """What is read: the inbox's own rows first, then the sources in their order."""
+    """What is read: the inbox's own rows first, then the sources in their order, without the mailbox's own files."""
 
     existing: Callable[[], Iterator[StoredRow]]
     sources: Sequence[Source]
@@ -48,6 +48,7 @@ class ReadPlan:
     num_workers: int
     is_stopped: Callable[[], bool]
     progress: Progress | None
+    is_own: Callable[[str], bool] = lambda _: False
 
 
 def read_all(plan: ReadPlan, staging: Staging) -> dict[int, str | None]:
@@ -101,7 +102,9 @@ class _Cutter:
 
     def _source(self, place: int, source: Source) -> Iterator[Batch]:
         if source.kind != "imap":
-            yield from self._cut(read_source(source, include_spam=self._plan.include_spam), place, lambda: None)
+            items = read_source(source, include_spam=self._plan.include_spam)
+            mail = (item for item in items if isinstance(item, Skipped) or not self._plan.is_own(item.path))
+            yield from self._cut(mail, place, lambda: None)
             return
         kept = self._staging.state_of(place)
         text = self._plan.imap_states[place] if kept is None else kept[1]

@@ -77,6 +77,7 @@ class RowFile:
         self._parse = partial(parse_email, attachment_text=options.attachment_text)
         self._max_bytes = options.max_message_bytes
         self._seen: set[bytes] = set()
+        self._bare: set[bytes] | None = set() if options.attachment_text else None  # keys of mails that lack text
         for statement in (*_FAST, CREATE_HEADS, CREATE_TEXTS):
             self._connection.execute(statement)
 
@@ -115,7 +116,8 @@ class RowFile:
             row = to_row(email)
             heads.append(_head(seq, work.batch, key, email, row))
             text_key = _text_key(email, key)
-            if text_key not in self._seen and text_key not in seen:
+            is_copy = text_key in self._seen or text_key in seen  # of an earlier mail: it is never the one that is kept
+            if self._lends_text(key, email) or not is_copy:
                 texts.append(_text(seq, email, row))
                 seen.add(text_key)
         self._connection.execute("BEGIN")
@@ -128,6 +130,17 @@ class RowFile:
             if self._connection.in_transaction:
                 self._connection.execute("ROLLBACK")
             raise
+
+    def _lends_text(self, key: bytes, email: Email) -> bool:
+        """Whether a mail has the text of attachments that the first of its copies lacks; remembers which lack it."""
+        if self._bare is None or not email.attachments:
+            return False
+        if not any(attachment.text for attachment in email.attachments):
+            self._bare.add(key)
+            return False
+        was_bare = key in self._bare
+        self._bare.discard(key)
+        return was_bare
 
     def _parsed(self, item: RawMail) -> Email | Reject:
         raw, defects = item.raw, item.defects

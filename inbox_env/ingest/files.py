@@ -7,7 +7,7 @@ import hashlib
 import os
 import re
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
@@ -57,9 +57,10 @@ def regular_sizes(folder: Path) -> Iterator[int]:
         yield found.st_size
 
 
-def folder_digest(folder: Path) -> str:
+def folder_digest(folder: Path, is_left_out: Callable[[str], bool] = lambda _: False) -> str:
     """Hex SHA-256 of the places, sizes and times of all regular files below the folder."""
-    rows = sorted((os.fsencode(name), found.st_size, found.st_mtime_ns) for name, found in _regular_files(folder))
+    files = ((path, found) for path, found in _regular_files(folder) if not is_left_out(path))
+    rows = sorted((os.fsencode(path), found.st_size, found.st_mtime_ns) for path, found in files)
     return hashlib.sha256(repr(rows).encode()).hexdigest()
 
 

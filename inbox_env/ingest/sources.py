@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Literal
@@ -54,15 +54,17 @@ class Source:
             return self.server.name
         return printable(self.path) + (f"!{self.inside}" if self.inside else "")
 
-    def fingerprint(self) -> str:
+    def fingerprint(self, is_left_out: Callable[[str], bool] = lambda _: False) -> str:
         """Return a hash that changes when what the source holds changes: by places, sizes and times, not contents.
+
+        Files that are left out do not count.
 
         Of a mailbox on a server it stays the same: `ImapState` says what was read of it.
         """
         if self.server is not None:
             return digest(repr((self.server.user, self.server.host, self.server.folder)).encode())
         if self.kind == "folder":
-            return digest(repr((self.name, folder_digest(self.path))).encode())
+            return digest(repr((self.name, folder_digest(self.path, is_left_out))).encode())
         found = self.path.stat()
         return digest(repr((self.name, self.kind, found.st_size, found.st_mtime_ns)).encode())
 

@@ -12,15 +12,18 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from inbox_env.database import MAX_EMAILS
+from inbox_env.database import MAX_EMAILS, cause, read_only_uri
 from inbox_env.email_rows import MAIL_COLUMNS, from_row
 from inbox_env.errors import CorruptError
-from inbox_env.importing.building import whoosh_directory
+from inbox_env.importing.building import SELECT_REVISION, whoosh_directory
+from inbox_env.importing.indexing import SHADOW_TABLES
 from inbox_env.importing.staging import staging_folders
+from inbox_env.lock import real_path
 from inbox_env.search.folding import indexed_fields, words
-from inbox_env.search.fts5 import table_name
+from inbox_env.search.fts5 import CREATE_TABLE, table_name
 from inbox_env.search.mails import SELECT_MESSAGE_IDS, fingerprint
 from inbox_env.store import EmailStore, InboxInfo
+from inbox_env.upkeep.leftovers import damaged_files, leftovers
 
 SELECT_COUNTS = """SELECT count(*), coalesce(min(id), 0), coalesce(max(id), 0), coalesce(sum(sent_us IS NULL), 0)
     FROM mails WHERE inbox_id = ?"""
@@ -34,7 +37,7 @@ COUNT_BAD_THREADS = """SELECT count(*) FROM mails WHERE inbox_id = ?
     AND (thread IS NULL OR thread < 1 OR {base} + thread > id)"""
 SELECT_TABLE = "SELECT 1 FROM sqlite_master WHERE name = ?"
 COUNT_INDEXED = "SELECT count(*), coalesce(min(id), 0), coalesce(max(id), 0) FROM {table}_docsize"
-CHECK_INDEX = "INSERT INTO {table} ({table}) VALUES ('integrity-check')"
+CHECK_INDEX = "INSERT INTO main.{table} ({table}) VALUES ('integrity-check')"
 FIND_MAIL = "SELECT 1 FROM {table} WHERE {table} MATCH ? AND rowid = ?"
 SELECT_MAIL = f"SELECT {MAIL_COLUMNS} FROM mails WHERE id = ?"
 SELECT_MAILS = f"SELECT id, {MAIL_COLUMNS} FROM mails WHERE inbox_id = ? ORDER BY id"
@@ -55,12 +58,15 @@ class Health:
 
 def examine(path: Path, *, is_full: bool = False) -> Health:
     """Return the health of the mailbox file; raises UsageError or CorruptError when it cannot even be opened."""
+    path = real_path(path)
     store = EmailStore.open(path)
     try:
         infos = store.inboxes()
     finally:
         store.close()
     notes = [f"an unfinished import lies in {folder.name}" for folder in staging_folders(path)]
+    notes += [f"an unfinished rebuild or forgetting left {left.name}" for left in leftovers(path)]
+    notes += [f"a rebuild kept {kept.name}, with all its mail: delete it when you can" for kept in damaged_files(path)]
     problems: list[str] = []
     try:
         with closing(sqlite3.connect(path, isolation_level=None)) as connection:
@@ -69,7 +75,7 @@ def examine(path: Path, *, is_full: bool = False) -> Health:
                 for info in infos:
                     problems += [f"inbox {info.name}: {what}" for what in _inbox(connection, path, info, is_full)]
     except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
-        problems.append(f"unreadable: {error}")
+        problems.append(f"unreadable: {cause(error)}")
     return Health(len(infos), sum(info.num_emails for info in infos), tuple(problems), tuple(notes))
 
 
@@ -94,7 +100,7 @@ def _inbox(connection: sqlite3.Connection, path: Path, info: InboxInfo, is_full:
     if is_full:
         yield from _every_mail(connection, info)
     if info.index == "fts5":
-        yield from _fts5(connection, info, is_full)
+        yield from _fts5(connection, path, info, is_full)
     else:
         yield from _whoosh(connection, path, info)
 
@@ -114,7 +120,7 @@ def _every_mail(connection: sqlite3.Connection, info: InboxInfo) -> Iterator[str
         yield f"{num_broken} mails cannot be decoded"
 
 
-def _fts5(connection: sqlite3.Connection, info: InboxInfo, is_full: bool) -> Iterator[str]:
+def _fts5(connection: sqlite3.Connection, path: Path, info: InboxInfo, is_full: bool) -> Iterator[str]:
     table = table_name(info.id)
     if connection.execute(SELECT_TABLE, (table,)).fetchone() is None:
         yield "the search index is missing"
@@ -125,15 +131,23 @@ def _fts5(connection: sqlite3.Connection, info: InboxInfo, is_full: bool) -> Ite
         yield "the search index is of other mails"
         return
     if is_full:
-        connection.execute("BEGIN")
-        try:
-            connection.execute(CHECK_INDEX.format(table=table))
-        except sqlite3.DatabaseError as error:
-            yield f"the search index is damaged: {error}"
-        finally:
-            connection.execute("ROLLBACK")
+        yield from _check_copy(path, table)
     if num := sum(not is_found for is_found in _sampled(connection, info, _NUM_SAMPLED[is_full])):
         yield f"the search index does not find {num} of the mails sampled"
+
+
+def _check_copy(path: Path, table: str) -> Iterator[str]:
+    """Let FTS5 check a copy of the index in a temporary file: it has to write, and the mailbox may be read-only."""
+    with closing(sqlite3.connect("", isolation_level=None, uri=True)) as copy:
+        try:
+            copy.execute("ATTACH DATABASE ? AS mailbox", (read_only_uri(path),))
+            copy.execute(CREATE_TABLE.format(table=table))
+            for shadow in SHADOW_TABLES:
+                copy.execute(f"DELETE FROM main.{table}_{shadow}")
+                copy.execute(f"INSERT INTO main.{table}_{shadow} SELECT * FROM mailbox.{table}_{shadow}")
+            copy.execute(CHECK_INDEX.format(table=table))
+        except sqlite3.DatabaseError as error:
+            yield f"the search index is damaged: {error}"
 
 
 def _sampled(connection: sqlite3.Connection, info: InboxInfo, num_sampled: int) -> Iterator[bool]:
@@ -154,8 +168,9 @@ def _sampled(connection: sqlite3.Connection, info: InboxInfo, num_sampled: int) 
 def _whoosh(connection: sqlite3.Connection, path: Path, info: InboxInfo) -> Iterator[str]:
     from inbox_env.search.manifest import verify_manifest
 
+    (revision,) = connection.execute(SELECT_REVISION, (info.name,)).fetchone()
     ids = (row[0] for row in connection.execute(SELECT_MESSAGE_IDS, (info.id,)))
     try:
-        verify_manifest(whoosh_directory(path, info.name), fingerprint(ids))
+        verify_manifest(whoosh_directory(path, info.name, revision), fingerprint(ids))
     except CorruptError as error:
         yield error.what

@@ -15,55 +15,73 @@ from pathlib import Path
 
 from inbox_env.database import MAX_EMAILS
 from inbox_env.errors import CorruptError
-from inbox_env.importing.building import DELETE_ALIASES, DELETE_MAILS, whoosh_directory, write_error
-from inbox_env.importing.import_mail import REJECTS_NAME
+from inbox_env.importing.building import DELETE_ALIASES, DELETE_MAILS, remove_whoosh, write_error
+from inbox_env.importing.rejects import replace_rejects
 from inbox_env.importing.staging import staging_folder
-from inbox_env.lock import mailbox_lock
+from inbox_env.lock import mailbox_lock, real_path
 from inbox_env.migrations import migrate
 from inbox_env.search.fts5 import drop_fts5
 from inbox_env.store import EmailStore, InboxInfo
+from inbox_env.upkeep.leftovers import damaged_files, remove_leftovers
 
 DELETE_SOURCES = "DELETE FROM sources WHERE inbox_id = ?"
 DELETE_INBOX = "DELETE FROM inboxes WHERE id = ?"
 SELECT_SAMPLE = "SELECT message_id, subject, body FROM mails WHERE id = ?"
-IS_IN_ANOTHER = """SELECT 1 FROM mails WHERE instr(message_id, :piece) OR instr(subject, :piece) OR instr(body, :piece)
-    OR instr(envelope, :piece) OR instr(sender_name, :piece) LIMIT 1"""
+IS_IN_ANOTHER = """SELECT 1 FROM mails WHERE instr(message_id, :piece) OR instr(lower(subject), lower(:piece))
+    OR instr(lower(body), lower(:piece)) OR instr(lower(envelope), lower(:piece)) OR instr(sender_name, :piece)
+    OR instr(sender_email, :piece)
+    UNION ALL SELECT 1 FROM sqlite_master WHERE instr(sql, :piece)
+    UNION ALL SELECT 1 FROM sources WHERE instr(place, :piece) OR instr(imap_state, :piece)
+    UNION ALL SELECT 1 FROM inboxes WHERE instr(name, :piece) OR instr(owner_name, :piece)
+        OR instr(owner_email, :piece) LIMIT 1"""
 
 NUM_SAMPLED = 40
 _PIECE_CHARS = 24  # short: a page boundary seldom cuts through it
+_PIECE_BYTES = 8  # at least: shorter ones are anywhere
 _CHUNK_BYTES = 1 << 23
 
 
 @dataclass(frozen=True, slots=True)
 class Forgotten:
-    """What was removed, and the proof: of `num_traces` pieces sampled, how many the raw bytes held before and after."""
+    """What was removed, and the proof: of `num_traces` pieces sampled, how many the raw bytes held before and after.
+
+    `damaged_paths`: files that a rebuild kept and that hold `found_in_damaged` of the traces, or may hold some when
+    there was nothing to look for. They are left to their owner.
+    """
 
     inbox: str
     num_emails: int
     num_traces: int
     found_before: int
     found_after: int
+    found_in_damaged: int = 0
+    damaged_paths: tuple[str, ...] = ()
 
 
 def forget(path: Path, inbox: str) -> Forgotten:
     """Remove the inbox with everything that belongs to it; raises CorruptError when a trace of it remains."""
+    path = real_path(path)
     with mailbox_lock(path):
         migrate(path)
         info = _info(path, inbox)
         try:
             with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+                connection.text_factory = lambda data: data.decode("utf-8", "replace")
                 traces = _traces(connection, info)
                 before = _found(path, traces)
                 _delete(connection, info.id)
                 _write_anew(connection, path)
                 after = _foreign(connection, _found(path, traces))
+                damaged = {kept: _foreign(connection, _found(kept, traces)) for kept in damaged_files(path)}
         except sqlite3.DatabaseError as error:
             raise write_error(error, path) from error
         _remove_files(path, inbox)
     if after:
         what = f"{len(after)} of {len(traces)} traces of the inbox are still in the file"
         raise CorruptError(47, what, where=str(path), next_step="run mailsleuth doctor --rebuild")
-    return Forgotten(inbox, info.num_emails, len(traces), len(before), len(after))
+    kept = tuple(str(place) for place, found in damaged.items() if found or not traces)
+    in_damaged = len(set().union(*damaged.values()))
+    return Forgotten(inbox, info.num_emails, len(traces), len(before), len(after), in_damaged, kept)
 
 
 def _info(path: Path, inbox: str) -> InboxInfo:
@@ -89,7 +107,7 @@ def _pieces(texts: Iterable[str]) -> Iterator[str]:
     for text in texts:
         middle = len(text) // 2
         for piece in (text[:_PIECE_CHARS], text[middle : middle + _PIECE_CHARS]):
-            if len(piece.strip()) >= _PIECE_CHARS // 2 and "\0" not in piece:
+            if len(piece.strip().encode()) >= _PIECE_BYTES and not {"\0", "\ufffd"} & set(piece):
                 yield piece
 
 
@@ -135,9 +153,8 @@ def _write_anew(connection: sqlite3.Connection, path: Path) -> None:
 
 
 def _remove_files(path: Path, inbox: str) -> None:
-    """Remove the search index beside, an unfinished import, and the rejects, which may be of this inbox."""
-    for folder in (whoosh_directory(path, inbox), staging_folder(path, inbox)):
-        shutil.rmtree(folder, ignore_errors=True)
-    with suppress(OSError):
-        whoosh_directory(path, inbox).parent.rmdir()
-    (path.parent / REJECTS_NAME).unlink(missing_ok=True)
+    """Remove the search index beside, an unfinished import, what is listed as rejected and what killed writers left."""
+    remove_whoosh(path, inbox)
+    shutil.rmtree(staging_folder(path, inbox), ignore_errors=True)
+    remove_leftovers(path)
+    replace_rejects(path, inbox)

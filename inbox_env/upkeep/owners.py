@@ -9,13 +9,14 @@ from pathlib import Path
 from inbox_env.email_rows import clean
 from inbox_env.emails import Address
 from inbox_env.importing.building import SELECT_INBOX_ID, UPDATE_OWNER, write_error
-from inbox_env.lock import mailbox_lock
+from inbox_env.lock import mailbox_lock, real_path
 from inbox_env.migrations import migrate
 from inbox_env.store import EmailStore
 
 
 def set_owner(path: Path, inbox: str, owner: Address) -> None:
     """Make `owner` the owner of the inbox; raises UsageError, CorruptError or ResourceError."""
+    path = real_path(path)
     with mailbox_lock(path):
         migrate(path)
         store = EmailStore.open(path)

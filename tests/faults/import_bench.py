@@ -54,7 +54,7 @@ class Bench:
         return summary
 
     def rejects(self) -> list[dict[str, object]]:
-        path = self.mailbox.parent / "rejects.jsonl"
+        path = self.mailbox.parent / "my.db.rejects.jsonl"
         return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
     def emails(self) -> list[Email]:

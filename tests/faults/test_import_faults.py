@@ -133,7 +133,7 @@ def test_f19_zip_members_outside_or_swollen_are_rejects(bench: Bench) -> None:
     summary = bench.run(path)
     assert (summary.imported, summary.rejected) == (1, 3)
     assert sorted(bench.source.parent.iterdir()) == sorted(
-        [bench.source, bench.mailbox, bench.mailbox.parent / "rejects.jsonl"]
+        [bench.source, bench.mailbox, bench.mailbox.parent / "my.db.rejects.jsonl"]
     )
 
 

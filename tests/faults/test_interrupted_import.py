@@ -28,7 +28,7 @@ COMMIT_POINTS: list[tuple[Any, str, int]] = [
     *((RowFile, "_write", 1), (RowFile, "_write", 5), (import_mail, "merge_rows", 1), (merging, "_gather", 1)),
     *((merging, "_separate_twins", 1), (merging, "_fold_copies", 1), (merging, "_find_threads", 1)),
     *((building, "ensure_schema", 1), (building, "_fill", 1), (building, "_index", 1)),
-    *((import_mail, "build", 1), (import_mail, "_write_rejects", 1), (Staging, "close", 1), (Path, "replace", 1)),
+    *((import_mail, "build", 1), (import_mail, "replace_rejects", 1), (Staging, "close", 1), (Path, "replace", 1)),
 ]
 
 
@@ -67,7 +67,7 @@ def golden(bench: Bench, tmp_path: Path) -> dict[str, Any]:
     bench.run()
     expected = dump(bench.mailbox)
     bench.mailbox.write_bytes(before)
-    (tmp_path / "rejects.jsonl").unlink()
+    (tmp_path / "my.db.rejects.jsonl").unlink()
     return expected
 
 
@@ -88,7 +88,7 @@ def die_at(target: Any, name: str, nth: int, *, after: bool) -> None:
 
 
 def left_over(bench: Bench) -> set[str]:
-    return {path.name for path in bench.mailbox.parent.iterdir()} - {"source", "my.db", "rejects.jsonl"}
+    return {path.name for path in bench.mailbox.parent.iterdir()} - {"source", "my.db", "my.db.rejects.jsonl"}
 
 
 @pytest.mark.parametrize("has_mailbox", [True, False])

@@ -18,10 +18,11 @@ from inbox_env.actions import ToolCall, ToolResult
 from inbox_env.database import Database, QueryTooSlow
 from inbox_env.emails import Address, Email
 from inbox_env.errors import CorruptError, MailsleuthError
+from inbox_env.importing.building import whoosh_directories
 from inbox_env.inbox import Inbox
 from inbox_env.rendering import ResultStyle
 from inbox_env.search.base import SearchQuery
-from inbox_env.store import build_inbox, whoosh_directory
+from inbox_env.store import build_inbox
 from inbox_env.tools import Toolbox
 from scripts.cli import main
 
@@ -259,7 +260,7 @@ def test_f33_a_payload_in_an_index_never_runs(tmp_path: Path, name: str, monkeyp
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     path, trap = tmp_path / "m.db", tmp_path / "trap"
     build_inbox(path, "zebra", mails("zebra"), index="whoosh")
-    (whoosh_directory(path, "zebra") / name).write_bytes(pickle.dumps(Payload(trap)))
+    (whoosh_directories(path, "zebra")[0] / name).write_bytes(pickle.dumps(Payload(trap)))
     with pytest.raises(CorruptError, match="changed after it was built"):
         Inbox.open(path, "zebra")
     assert not trap.exists()

@@ -18,10 +18,11 @@ import pytest
 from inbox_env.database import QueryTooSlow
 from inbox_env.emails import Address, Email
 from inbox_env.errors import CorruptError
+from inbox_env.importing.building import whoosh_directories
 from inbox_env.inbox import Inbox
 from inbox_env.search.base import SearchQuery
 from inbox_env.search.manifest import key_file, write_manifest
-from inbox_env.store import build_inbox, whoosh_directory
+from inbox_env.store import build_inbox
 
 START = datetime(2001, 5, 1, tzinfo=UTC)
 PEOPLE = (Address("Ann Lee", "ann@x.org"), Address("", "ann@x.org.uk"), Address("Bob Ann", "bob@x.org"))
@@ -40,7 +41,7 @@ def mail(number: int, body: str) -> Email:
 
 def build(path: Path, mails: list[Email]) -> Path:
     build_inbox(path, "me", mails, index="whoosh")
-    return whoosh_directory(path, "me")
+    return whoosh_directories(path, "me")[0]
 
 
 def test_pages_hold_every_match_once(tmp_path: Path) -> None:
@@ -125,8 +126,9 @@ def test_an_index_that_changed_after_it_was_built_is_refused(tmp_path: Path, dam
 def test_an_index_of_other_mails_is_refused(tmp_path: Path) -> None:
     build(tmp_path / "m.db", [mail(1, "note")])
     other = build(tmp_path / "n.db", [mail(2, "note")])
-    shutil.rmtree(whoosh_directory(tmp_path / "m.db", "me"))
-    shutil.copytree(other, whoosh_directory(tmp_path / "m.db", "me"))
+    directory = whoosh_directories(tmp_path / "m.db", "me")[0]
+    shutil.rmtree(directory)
+    shutil.copytree(other, directory)
     with pytest.raises(CorruptError, match="other mails"):
         Inbox.open(tmp_path / "m.db", "me")
 

@@ -63,11 +63,11 @@ def test_rejects_are_listed_beside_the_mailbox(tmp_path: Path, capsys: pytest.Ca
     row = json.loads(capsys.readouterr().out)
     assert (row["read"], row["imported"], row["rejected"]) == (2, 1, 1)
     reject = json.loads(Path(row["rejects_path"]).read_text())
-    assert set(reject) == {"path", "offset", "reason", "sha256"}
+    assert set(reject) == {"inbox", "path", "offset", "reason", "sha256"}
     assert reject["path"].endswith("picture.png")
     (folder / "picture.png").unlink()
     assert main(arguments) == ExitCode.OK
-    assert not (tmp_path / "rejects.jsonl").exists()
+    assert not (tmp_path / "my.db.rejects.jsonl").exists()
 
 
 @pytest.mark.parametrize(

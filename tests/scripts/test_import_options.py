@@ -20,6 +20,10 @@ from scripts.cli import main
 from tests.inbox_env.imap_server import PASSWORD, USER, Box, ImapServer
 from tests.inbox_env.imap_server import message as server_message
 
+ATTACHED = (
+    'Content-Type: multipart/mixed; boundary="b"\n', "--b\n\nsee attached\n--b\nContent-Type: text/plain\n"
+    'Content-Disposition: attachment; filename="plan.txt"\n\nthe attached zebra\n--b--',
+)  # fmt: skip
 LINE = "From MAILER-DAEMON Mon Apr 18 14:26:12 2022\n"
 
 
@@ -98,11 +102,7 @@ def test_a_mail_over_the_size_limit_keeps_its_first_text(tmp_path: Path, capsys:
 
 
 def test_the_text_of_attachments_is_searchable_when_asked_for(tmp_path: Path) -> None:
-    parts = (
-        'Content-Type: multipart/mixed; boundary="b"\n', "--b\n\nsee attached\n--b\nContent-Type: text/plain\n"
-        'Content-Disposition: attachment; filename="plan.txt"\n\nthe attached zebra\n--b--',
-    )  # fmt: skip
-    source = write_box(tmp_path / "a.mbox", message(1, *parts))
+    source = write_box(tmp_path / "a.mbox", message(1, *ATTACHED))
     for options, num_found in (([], 0), (["--attachment-text"], 1)):
         (tmp_path / "my.db").unlink(missing_ok=True)
         run(tmp_path, source, *options)
@@ -112,22 +112,62 @@ def test_the_text_of_attachments_is_searchable_when_asked_for(tmp_path: Path) ->
         assert len(found) == num_found
 
 
+def test_a_benchmark_of_no_mail_is_refused_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["bench-system", "import", "--mails", "0"]) == ExitCode.USAGE
+    shown = capsys.readouterr().err
+    assert (shown.count("\n"), "at least 1" in shown) == (1, True)
+
+
+def revision(path: Path) -> int:
+    store = EmailStore.open(path)
+    try:
+        return store.revision("me")
+    finally:
+        store.close()
+
+
+def found(path: Path, word: str) -> int:
+    store = EmailStore.open(path)
+    try:
+        return len(store.database.rows("SELECT rowid FROM search_1 WHERE search_1 MATCH ?", (word,)))
+    finally:
+        store.close()
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_stored_mails_gain_the_text_of_their_attachments_from_a_copy(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], workers: str
+) -> None:
+    source = write_box(tmp_path / "a.mbox", message(1, *ATTACHED), message(2))
+    run(tmp_path, source)
+    assert found(tmp_path / "my.db", "zebra") == 0
+    run(tmp_path, source, "--attachment-text", "--json", "--workers", workers)
+    assert (found(tmp_path / "my.db", "zebra"), found(tmp_path / "my.db", "attached")) == (1, 1)
+    assert emails(tmp_path / "my.db")[0].attachments[0].text == "the attached zebra"
+    before = revision(tmp_path / "my.db")
+    run(tmp_path, source, "--attachment-text", "--workers", workers)
+    assert revision(tmp_path / "my.db") == before
+
+
+def test_what_was_cut_or_not_read_is_counted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    broken = (ATTACHED[0], ATTACHED[1].replace("text/plain", "application/pdf").replace("plan.txt", "plan.pdf"))
+    source = write_box(tmp_path / "a.mbox", message(1, *broken), message(2, body="words " * 1_000), message(3))
+    run(tmp_path, source, "--attachment-text", "--max-message-size", "0.002")
+    assert "0 rejected, 1 cut short, 1 with attachments unread; me" in capsys.readouterr().out
+    run(tmp_path, source, "--attachment-text", "--json")
+    row = json.loads(capsys.readouterr().out)
+    assert (row["cut"], row["unread"]) == (0, 0)
+
+
 def test_nothing_is_written_when_nothing_has_changed(takeout: Path, tmp_path: Path) -> None:
     import_mail([takeout], tmp_path / "my.db", "me")
 
-    def revision() -> int:
-        store = EmailStore.open(tmp_path / "my.db")
-        try:
-            return store.revision("me")
-        finally:
-            store.close()
-
-    first = revision()
+    first = revision(tmp_path / "my.db")
     assert import_mail([str(takeout)], tmp_path / "my.db", "me").duplicates == 2
-    assert revision() == first
+    assert revision(tmp_path / "my.db") == first
     write_box(tmp_path / "other.mbox", message(0))  # a copy in another folder
     import_mail([tmp_path / "other.mbox"], tmp_path / "my.db", "me")
-    assert revision() == first + 1
+    assert revision(tmp_path / "my.db") != first
     assert emails(tmp_path / "my.db")[0].folders == ("Inbox", "All mail", "other")
 
 
