@@ -110,7 +110,7 @@ def import_mail(
     then as it was.
     """
     chosen = options or ImportOptions(**changes)
-    mailbox = real_path(mailbox)
+    given, mailbox = mailbox, real_path(mailbox)
     started = time.perf_counter()
     if not inbox.strip():
         raise UsageError(60, "an inbox needs a name", next_step="give one with --inbox")
@@ -120,18 +120,19 @@ def import_mail(
         check_document_readers()
     lock: AbstractContextManager[object] = nullcontext() if chosen.is_dry_run else mailbox_lock(mailbox)
     with lock:
-        return _Import(mailbox, inbox, chosen, found, started).run()
+        return _Import(mailbox, inbox, chosen, found, started, own_file_test(*{given, mailbox})).run()
 
 
 class _Import:
     """One import under way."""
 
     def __init__(
-        self, mailbox: Path, inbox: str, options: ImportOptions, sources: Sequence[Source], started: float
-    ) -> None:
+        self, mailbox: Path, inbox: str, options: ImportOptions, sources: Sequence[Source], started: float,
+        is_own: Callable[[str], bool],
+    ) -> None:  # fmt: skip
         self.mailbox, self.inbox, self.options, self.sources, self.started = mailbox, inbox, options, sources, started
         self.places = [source.name for source in sources]
-        self.is_own = own_file_test(mailbox)
+        self.is_own = is_own
         self.info: InboxInfo | None = None
         self.revision = 0
         self.states: list[str | None] = [None for _ in sources]

@@ -18,8 +18,13 @@ _SUFFIXES = (
 )
 
 
-def own_file_test(mailbox: Path) -> Callable[[str], bool]:
-    """Return what says whether the file at a path, as a reader names it, belongs to the mailbox."""
+def own_file_test(*names: Path) -> Callable[[str], bool]:
+    """Return what says whether the file at a path, as a reader names it, belongs to the mailbox of these names."""
+    tests = [_test(name) for name in names]
+    return lambda path: any(is_own(path) for is_own in tests)
+
+
+def _test(mailbox: Path) -> Callable[[str], bool]:
     name = re.compile(rf"(?:^|(?<=/)){re.escape(printable(mailbox.name))}(?:{_SUFFIXES})?(?=/|$)")
     try:
         home = mailbox.absolute().parent.stat()

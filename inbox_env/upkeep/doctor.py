@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -111,13 +111,31 @@ def _every_mail(connection: sqlite3.Connection, info: InboxInfo) -> Iterator[str
     if num := connection.execute(COUNT_BAD_THREADS.format(base=info.id * MAX_EMAILS), (info.id,)).fetchone()[0]:
         yield f"{num} mails are in no thread"
     num_broken = 0
-    for row in connection.execute(SELECT_MAILS, (info.id,)):
-        try:
-            from_row(row[1:])
-        except CorruptError:
-            num_broken += 1
+    with _odd_text_as_none(connection):
+        for row in connection.execute(SELECT_MAILS, (info.id,)):
+            try:
+                from_row(row[1:])
+            except CorruptError:
+                num_broken += 1
     if num_broken:
         yield f"{num_broken} mails cannot be decoded"
+
+
+@contextmanager
+def _odd_text_as_none(connection: sqlite3.Connection) -> Iterator[None]:
+    """Have text that is no UTF-8 read as None, which no mail has, so that the other mails are read too."""
+    connection.text_factory = _text_or_none
+    try:
+        yield
+    finally:
+        connection.text_factory = str
+
+
+def _text_or_none(data: bytes) -> str | None:
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError:
+        return None
 
 
 def _fts5(connection: sqlite3.Connection, path: Path, info: InboxInfo, is_full: bool) -> Iterator[str]:
@@ -153,7 +171,8 @@ def _check_copy(path: Path, table: str) -> Iterator[str]:
 def _sampled(connection: sqlite3.Connection, info: InboxInfo, num_sampled: int) -> Iterator[bool]:
     """Whether the index finds mails, spread over the inbox, by their own first words."""
     for number in range(1, info.num_emails + 1, max(1, info.num_emails // num_sampled)):
-        row = connection.execute(SELECT_MAIL, (info.id * MAX_EMAILS + number,)).fetchone()
+        with _odd_text_as_none(connection):
+            row = connection.execute(SELECT_MAIL, (info.id * MAX_EMAILS + number,)).fetchone()
         try:
             subject, _, body = indexed_fields(from_row(row))
         except CorruptError:  # the full look counts them
