@@ -20,7 +20,7 @@ from inbox_env.migrations import is_current, migrate
 from inbox_env.upkeep.doctor import Health, examine
 from inbox_env.upkeep.leftovers import leftovers, remove_leftovers
 from inbox_env.upkeep.rebuilding import Rebuilt, rebuild
-from scripts.terminal import console, safe_line
+from scripts.terminal import console, plural, safe_line
 
 NUM_SHOWN = 20
 
@@ -110,13 +110,13 @@ def _print(health: Health, rebuilt: Rebuilt | None, is_migrated: bool, *, is_ful
         out.print(safe_line(line))
     if not health.problems:
         found = "whole" if is_full else "no damage found by the quick check (--full reads every mail)"
-        out.print(f"{found}: {health.num_emails:,} mails in {health.num_inboxes:,} inboxes")
+        out.print(f"{found}: {plural(health.num_emails, 'mail')} in {plural(health.num_inboxes, 'inbox', 'inboxes')}")
 
 
 def _rebuilt_lines(rebuilt: Rebuilt) -> Iterator[str]:
     kept = f"; the damaged file is {rebuilt.damaged_path.name}" if rebuilt.damaged_path else ""
     mended = f" ({rebuilt.num_mended:,} mended)" if rebuilt.num_mended else ""
-    yield f"rebuilt: {rebuilt.num_emails:,} mails kept{mended}, {rebuilt.num_lost:,} lost{kept}"
+    yield f"rebuilt: {plural(rebuilt.num_emails, 'mail')} kept{mended}, {rebuilt.num_lost:,} lost{kept}"
     for name in rebuilt.recovered:
         yield f"mails of no inbox are now in the inbox {name}"
     for mail in rebuilt.lost[:NUM_SHOWN]:

@@ -33,7 +33,7 @@ from inbox_env.importing.import_mail import ImportOptions, ImportSummary, import
 from inbox_env.importing.reading import Progress
 from inbox_env.ingest.addresses import parse_addresses
 from inbox_env.ingest.records import MAX_MESSAGE_BYTES
-from scripts.terminal import console, safe_line
+from scripts.terminal import console, plural, safe_line
 
 _STOPS = {signal.SIGINT: ExitCode.INTERRUPTED, signal.SIGTERM: ExitCode.TERMINATED}
 
@@ -107,7 +107,7 @@ def _size(text: str) -> int:
 
 
 def _line(summary: ImportSummary, inbox: str, *, is_dry_run: bool) -> str:
-    skipped = "".join(f"{count:,} skipped ({reason}), " for reason, count in summary.skipped.items())
+    skipped = "".join(f"{count:,} left out ({reason}), " for reason, count in summary.skipped.items())
     rejects = f"{summary.rejected:,} rejected"
     if summary.rejects_path is not None:
         rejects += f" (see {summary.rejects_path})"
@@ -119,10 +119,10 @@ def _line(summary: ImportSummary, inbox: str, *, is_dry_run: bool) -> str:
         so = "would stay" if is_dry_run else "is"
         held = f"nothing was imported and {inbox} {so} empty"
     else:
-        held = f"{inbox} {holds} {summary.total:,} mails of {str(summary.owner) or 'an unknown owner'}"
+        held = f"{inbox} {holds} {plural(summary.total, 'mail')} of {str(summary.owner) or 'an unknown owner'}"
     return (
         f"{'dry run: ' if is_dry_run else ''}read {summary.read:,}: {summary.imported:,} imported, "
-        f"{summary.duplicates:,} duplicates, {skipped}{rejects}; "
+        f"{plural(summary.duplicates, 'duplicate')}, {skipped}{rejects}; "
         f"{held}; {summary.seconds:.1f} s, {rate:,.0f} mails/s{' (resumed)' if summary.is_resumed else ''}"
     )
 

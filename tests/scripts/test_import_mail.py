@@ -49,7 +49,7 @@ def test_the_summary_line_and_exit_code(tmp_path: Path, capsys: pytest.CaptureFi
     source = write_box(tmp_path / "inbox.mbox", message(1), message(2), message(1))
     assert main(["import", str(source), "--mailbox", str(tmp_path / "my.db"), "--inbox", "me"]) == ExitCode.OK
     out = capsys.readouterr()
-    assert out.out.startswith("read 3: 2 imported, 1 duplicates, 0 rejected; me holds 2 mails of bob@y.org")
+    assert out.out.startswith("read 3: 2 imported, 1 duplicate, 0 rejected; me holds 2 mails of bob@y.org")
     assert out.err == ""
 
 

@@ -61,7 +61,7 @@ def test_f04_spam_and_trash_are_counted_and_left_out_unless_asked_for(
     takeout: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run(tmp_path, takeout)
-    assert "read 5: 1 imported, 1 duplicates, 2 skipped (Gmail Spam), 1 skipped (Gmail Trash), 0 rej" in (
+    assert "read 5: 1 imported, 1 duplicate, 2 left out (Gmail Spam), 1 left out (Gmail Trash), 0 rej" in (
         capsys.readouterr().out
     )
     run(tmp_path, takeout, "--json")
