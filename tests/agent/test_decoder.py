@@ -16,10 +16,10 @@ from transformers import (
     SmolLM3ForCausalLM,
 )
 
-from agent.sampling.cached_model import Append
 from agent.sampling.decoder import Decoder
 from agent.sampling.decoder_weights import read_layer
 from inbox_env.errors import ResourceError, UsageError
+from tests.agent.decoding import VOCABULARY, appended, full_logits, random_ids, stepped
 
 KINDS = {
     "llama": (LlamaConfig, LlamaForCausalLM),
@@ -28,7 +28,6 @@ KINDS = {
     "mistral": (MistralConfig, MistralForCausalLM),
     "smollm3": (SmolLM3Config, SmolLM3ForCausalLM),
 }
-VOCABULARY = 61
 
 
 def tiny_model(kind="qwen3", *, kv_heads=2, tied=True, seed=0, **options):
@@ -56,25 +55,6 @@ def tiny_model(kind="qwen3", *, kv_heads=2, tied=True, seed=0, **options):
             noise = torch.randn(weight.shape, generator=generator) * 0.15
             weight.copy_(1 + noise if "norm" in name else noise)
     return model
-
-
-def random_ids(*shape, seed=0):
-    return torch.randint(VOCABULARY, shape, generator=torch.Generator().manual_seed(seed)).tolist()
-
-
-@torch.inference_mode()
-def full_logits(model, ids):
-    return model(torch.tensor([ids])).logits[0].float()
-
-
-@torch.inference_mode()
-def appended(decoder, cache, *appends):
-    return decoder.logits(decoder.append(cache, [Append(row, ids) for row, ids in appends]))
-
-
-@torch.inference_mode()
-def stepped(decoder, cache, rows, token_ids):
-    return decoder.logits(decoder.step(cache, rows, token_ids))
 
 
 def assert_close(actual, expected):

@@ -10,15 +10,14 @@ from transformers import AutoConfig, AutoModelForCausalLM
 
 from agent.gradient_checkpointing import enable_gradient_checkpointing
 from agent.lora import add_lora
-from agent.sampling.cached_model import Append
 from agent.sampling.decoder import Decoder
 from agent.sampling.decoders import make_decoder
 from agent.sampling.hf_decoder import HfDecoder
 from agent.sampling.torch_engine import TorchEngine
 from agent.segment_attention import enable_segment_attention
 from inbox_env.errors import UsageError
+from tests.agent.decoding import VOCABULARY, appended, full_logits, random_ids, stepped
 
-VOCABULARY = 61
 SHAPE = {
     "vocab_size": VOCABULARY,
     "hidden_size": 32,
@@ -49,25 +48,6 @@ def tiny_model(kind, **options):
             if "norm" not in name and "ln_" not in name:
                 weight.mul_(4)
     return model
-
-
-def random_ids(*shape, seed=0):
-    return torch.randint(VOCABULARY, shape, generator=torch.Generator().manual_seed(seed)).tolist()
-
-
-@torch.inference_mode()
-def full_logits(model, ids):
-    return model(torch.tensor([ids])).logits[0].float()
-
-
-@torch.inference_mode()
-def appended(decoder, cache, *appends):
-    return decoder.logits(decoder.append(cache, [Append(row, ids) for row, ids in appends]))
-
-
-@torch.inference_mode()
-def stepped(decoder, cache, rows, token_ids):
-    return decoder.logits(decoder.step(cache, rows, token_ids))
 
 
 def assert_close(actual, expected):
