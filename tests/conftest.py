@@ -7,6 +7,10 @@ from pathlib import Path
 
 import pytest
 
+# Small tensors gain nothing from more threads, and lose much when another process takes one of the cores. Set before
+# torch is imported, and inherited by the processes that tests start.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 PROJECT_ROOT = Path(__file__).resolve().parents[1]
 
 
