@@ -30,6 +30,7 @@ def train_share(rank: int, folder: Path) -> None:
     torch.save({"weights": weights, "done": (done.loss, done.grad_norm, done.num_tokens)}, folder / f"{rank}.pt")
 
 
+@pytest.mark.slow
 def test_two_unequal_shares_train_as_one_process_does(tmp_path):
     alone, weights = imitated(TRACES)
     multiprocessing.spawn(train_share, (tmp_path,), 2)

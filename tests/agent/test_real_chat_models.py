@@ -61,6 +61,7 @@ def make_trainer(folder, run, arena, **model):
     return trainer, loaded
 
 
+@pytest.mark.slow
 def test_an_adapter_is_trained_resumed_and_used_again(folder, arena, tmp_path):
     arena = Arena({q.inbox: arena.inbox(q.inbox) for q in arena.questions}, arena.questions[:6], LIMITS)
     trainer, loaded = make_trainer(folder, tmp_path / "run", arena, gradient_checkpointing=True)
@@ -81,6 +82,7 @@ def test_an_adapter_is_trained_resumed_and_used_again(folder, arena, tmp_path):
         assert torch.equal(used.model(input_ids=ids).logits, loaded.model(input_ids=ids).logits)
 
 
+@pytest.mark.slow
 def test_thinking_is_switched_off_where_there_is_a_switch(folder):
     config = ModelConfig(path=folder, enable_thinking=False)
     if "qwen3" not in folder.name:

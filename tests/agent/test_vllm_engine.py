@@ -67,6 +67,7 @@ async def test_a_seed_draws_the_same_tokens_alone_and_among_others_and_each_turn
     assert any(first.token_ids != second.token_ids for first, second in alone)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("is_adapter", [True, False])
 async def test_refresh_samples_from_the_changed_weights_and_from_no_older_ones(chat, tokenizer, tmp_path, is_adapter):
     model = lora(wide_model()) if is_adapter else wide_model()
@@ -128,6 +129,7 @@ async def test_every_knob_of_the_distribution_is_set_whatever_the_server_default
     assert 0 <= body["seed"] < 2**63
 
 
+@pytest.mark.slow
 async def test_a_group_stays_on_one_server_and_questions_spread_over_all(chat, tokenizer, tmp_path):
     with remote(wide_model(), chat, tokenizer, tmp_path, num_servers=3) as (engine, tinies):
         rules = [9] * 300  # what all questions begin with

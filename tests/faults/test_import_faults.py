@@ -178,6 +178,7 @@ def test_f23_a_read_only_folder_is_said(bench: Bench) -> None:
         bench.mailbox.parent.chmod(0o700)
 
 
+@pytest.mark.slow
 def test_all_odd_mail_is_accounted_for(shared_data: Path, bench: Bench) -> None:
     """Every regular file of the collection is a mail, an mbox of mails, or a named reject."""
     summary = bench.run(shared_data / "odd_mail")

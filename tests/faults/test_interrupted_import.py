@@ -91,7 +91,7 @@ def left_over(bench: Bench) -> set[str]:
     return {path.name for path in bench.mailbox.parent.iterdir()} - {"source", "my.db", "my.db.rejects.jsonl"}
 
 
-@pytest.mark.parametrize("has_mailbox", [True, False])
+@pytest.mark.parametrize("has_mailbox", [pytest.param(True, marks=pytest.mark.slow), False])
 def test_f20_killed_at_any_commit_point_the_same_import_finishes_as_if_nothing_had_been(
     bench: Bench, golden: dict[str, Any], has_mailbox: bool
 ) -> None:

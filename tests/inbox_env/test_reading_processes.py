@@ -62,6 +62,7 @@ def test_a_mail_that_kills_its_reader_is_a_reject_and_the_others_are_in(
     assert all(row["sha256"] and row["offset"] for row in bench.rejects())
 
 
+@pytest.mark.slow
 def test_a_mail_that_is_never_done_is_a_reject(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(workers, "_START", FRAGILE)
     monkeypatch.setattr(workers, "BATCH_SECONDS", 2.0)
@@ -81,6 +82,7 @@ def test_processes_that_always_die_are_one_error(bench: Bench, monkeypatch: pyte
     assert not bench.mailbox.exists()
 
 
+@pytest.mark.slow
 def test_processes_that_never_read_are_one_error_in_time(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(workers, "_START", "import time; time.sleep(600)")
     monkeypatch.setattr(workers, "BATCH_SECONDS", 0.5)
@@ -92,6 +94,7 @@ def test_processes_that_never_read_are_one_error_in_time(bench: Bench, monkeypat
     assert time.monotonic() - started < 20
 
 
+@pytest.mark.slow
 def test_f21_a_stop_does_not_wait_for_a_mail_that_is_never_done(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(workers, "_START", FRAGILE)
     monkeypatch.setattr(workers, "_DRAIN_SECONDS", 1.0)

@@ -139,6 +139,7 @@ def texts(folder):
     return [[turn.text for trajectory in read_trajectories(path) for turn in trajectory.turns] for path in paths]
 
 
+@pytest.mark.slow
 def test_rollouts_are_one_step_old_from_the_second_step_on_and_the_run_is_deterministic(
     tmp_path, arena, chat, tokenizer
 ):
@@ -155,6 +156,7 @@ def test_rollouts_are_one_step_old_from_the_second_step_on_and_the_run_is_determ
     assert texts(tmp_path / "one")[3] != texts(tmp_path / "now")[3]
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_asks_the_questions_again_that_were_played_ahead(tmp_path, arena, chat, tokenizer):
     train(tmp_path / "whole", arena, chat, tokenizer)
     train(tmp_path / "cut", arena, chat, tokenizer, stop_after=3)
@@ -165,6 +167,7 @@ def test_an_interrupted_run_asks_the_questions_again_that_were_played_ahead(tmp_
     assert questions(tmp_path / "cut") == questions(tmp_path / "whole")
 
 
+@pytest.mark.slow
 def test_two_processes_play_ahead_together_and_only_one_brings_the_weights(tmp_path, arena, chat, tokenizer):
     train(tmp_path / "one", arena, chat, tokenizer, steps=3)
     (tmp_path / "two").mkdir()

@@ -40,6 +40,7 @@ def options_of(name):
     return {**recipe, "grpo": {"questions_per_step": 3, "group_size": 3, "steps": 4, **recipe.get("grpo", {})}}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", RECIPES)
 def test_a_resumed_run_equals_the_undisturbed_one_bit_for_bit(tmp_path, arena, chat, name):
     options = options_of(name)
