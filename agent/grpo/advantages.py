@@ -39,11 +39,6 @@ def step_advantages(
     return centred
 
 
-def group_advantages(rewards: Rewards, scale: AdvantageScale = "none", baseline: Baseline = "mean") -> list[float]:
-    """Return the advantages of a step that is a single group."""
-    return step_advantages([rewards], scale, baseline)[0]
-
-
 def has_spread(rewards: Rewards) -> bool:
     """Return whether a group can teach anything: at least two scored rewards that differ."""
     scored = _scored(rewards)

@@ -64,12 +64,7 @@ def all_labels(header_value: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(label for label in map(str.strip, labels) if label))
 
 
-def is_spam_or_trash(labels: tuple[str, ...]) -> bool:
-    """Whether Gmail filed the mail as spam or threw it away, in any of the languages known here."""
-    return bool(spam_or_trash(labels))
-
-
 def spam_or_trash(labels: tuple[str, ...]) -> str:
-    """Return "Spam" or "Trash" for a mail that lies there, else ""."""
+    """Return "Spam" or "Trash" for a mail that lies there, in any of the languages known here, else ""."""
     names = {label.casefold() for label in labels}
     return "Spam" if names & _SPAM else "Trash" if names & _TRASH else ""

@@ -9,22 +9,19 @@ the order by relevance, never what is found. Knows nothing of how mail is shown.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
 from inbox_env.database import MAX_EMAILS, Database
-from inbox_env.emails import Email
 from inbox_env.search.base import SearchQuery, SearchResult
-from inbox_env.search.folding import FROM_MARK, TO_MARK, indexed_fields, person_marks, words
+from inbox_env.search.folding import FROM_MARK, TO_MARK, person_marks, words
 from inbox_env.search.mails import BARE_HIT_COLUMNS, HIT_COLUMNS, MailTable
 
 # ascii: `indexed_fields` has folded everything, and what is not ASCII it has left as words and spaces
 CREATE_TABLE = """CREATE VIRTUAL TABLE {table} USING fts5 (
     subject, who, body, content='', tokenize='ascii')"""
 DROP_TABLE = "DROP TABLE IF EXISTS {table}"
-INSERT_ROW = "INSERT INTO {table} (rowid, subject, who, body) VALUES (?, ?, ?, ?)"
 OPTIMIZE = "INSERT INTO {table} ({table}) VALUES ('optimize')"
 COUNT = "SELECT count(*) FROM {table} WHERE {table} MATCH ? AND rowid BETWEEN ? AND ?"
 # one hit more than a page holds tells whether there are more; left joins, so that a mail that is missing shows
@@ -112,16 +109,6 @@ class Fts5Index:
 def table_name(inbox_id: int) -> str:
     """Return the name of an inbox's table."""
     return f"search_{inbox_id:d}"
-
-
-def build_fts5(connection: sqlite3.Connection, inbox_id: int, emails: Iterable[tuple[int, Email]]) -> None:
-    """(Re)create the table of one inbox from (number, email) pairs, inside the caller's transaction."""
-    table = table_name(inbox_id)
-    drop_fts5(connection, inbox_id)
-    connection.execute(CREATE_TABLE.format(table=table))
-    rows = ((number, *indexed_fields(email)) for number, email in emails)
-    connection.executemany(INSERT_ROW.format(table=table), rows)
-    connection.execute(OPTIMIZE.format(table=table))
 
 
 def drop_fts5(connection: sqlite3.Connection, inbox_id: int) -> None:

@@ -37,6 +37,12 @@ def read(path: Path | str) -> tuple[list[RawMail], list[Reject]]:
     return mails, [item for item in items if isinstance(item, Reject)]
 
 
+def folders(path: Path | str) -> list[tuple[str, tuple[str, ...]]]:
+    mails, rejects = read(path)
+    assert rejects == []
+    return [(mail.folder, mail.labels) for mail in mails]
+
+
 def put(path: Path, data: bytes) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(data)

@@ -14,23 +14,11 @@ from pathlib import Path
 import pytest
 
 from inbox_env.errors import UsageError
-from inbox_env.ingest.records import RawMail, Reject
 from inbox_env.ingest.sources import find_source, read_source
+from tests.faults.bad_mail import folders, read
 
 MAIL = b"From: a@x.org\nSubject: s\n\nbody\n"
 LINE = b"From MAILER-DAEMON Mon Apr 18 14:26:12 2022\n"
-
-
-def read(path: Path | str) -> tuple[list[RawMail], list[Reject]]:
-    items = list(read_source(find_source(path)))
-    mails = [item for item in items if isinstance(item, RawMail)]
-    return mails, [item for item in items if isinstance(item, Reject)]
-
-
-def folders(path: Path | str) -> list[tuple[str, tuple[str, ...]]]:
-    mails, rejects = read(path)
-    assert rejects == []
-    return [(mail.folder, mail.labels) for mail in mails]
 
 
 def put(path: Path, data: bytes = MAIL) -> Path:

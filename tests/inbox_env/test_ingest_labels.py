@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inbox_env.ingest.flags import apple_labels, imap_labels, maildir_labels, mh_labels
-from inbox_env.ingest.labels import all_labels, gmail_labels, is_spam_or_trash
+from inbox_env.ingest.labels import all_labels, gmail_labels, spam_or_trash
 from inbox_env.ingest.left_out import reason_left_out
 from inbox_env.ingest.records import RawMail
 from inbox_env.ingest.sources import find_source, read_source
@@ -61,8 +61,8 @@ def test_no_value_raises(value: str) -> None:
     "label", ["Spam", "Trash", "Bin", "Corbeille", "Papierkorb", "Lixeira", "迷惑メール", "Корзина"]
 )
 def test_spam_and_trash_are_known_in_many_languages(label: str) -> None:
-    assert is_spam_or_trash(("Archived", label))
-    assert not is_spam_or_trash(("Archived", f"{label} 2019"))
+    assert spam_or_trash(("Archived", label))
+    assert not spam_or_trash(("Archived", f"{label} 2019"))
 
 
 def test_only_the_mails_own_header_leaves_it_out() -> None:

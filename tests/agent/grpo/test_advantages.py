@@ -6,11 +6,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.grpo.advantages import group_advantages, has_spread, step_advantages
+from agent.grpo.advantages import has_spread, step_advantages
 
 rewards = st.lists(st.one_of(st.none(), st.floats(-10, 10)), min_size=1, max_size=16)
 scales = st.sampled_from(["none", "std", "batch"])
 baselines = st.sampled_from(["mean", "leave_one_out"])
+
+
+def group_advantages(rewards, scale="none", baseline="mean"):
+    """Those of a step that is a single group."""
+    return step_advantages([rewards], scale, baseline)[0]
 
 
 @given(st.lists(rewards, max_size=5), scales, baselines)
