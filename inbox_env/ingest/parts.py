@@ -118,9 +118,15 @@ class _Splitter:
                 self.defects.append("too_many_parts")
                 return
             start = end
-        self.defects.append("no_boundary" if start is None else "no_closing_boundary")
-        if start is not None:
-            yield body[start:]
+        if start is None:
+            self.defects.append("no_boundary")
+            return
+        rest = body[start:]
+        content = rest.rstrip().removesuffix(marker + b"--")  # some mailers close on the last line of the text
+        is_closed = len(content) < len(rest.rstrip())
+        if not is_closed:
+            self.defects.append("no_closing_boundary")
+        yield content if is_closed else rest
 
 
 def _with_semicolon(declared: str) -> str:

@@ -198,6 +198,12 @@ def test_base64_that_is_padded_line_by_line_is_read(lines: list[bytes], end: byt
     assert base64_size(written + b"A") == len(decode_base64(written + b"A"))
 
 
+def test_a_closing_boundary_on_the_last_line_of_the_text_is_no_text() -> None:
+    email = parse_email(b'Content-Type: multipart/mixed; boundary="cut"\n\n--cut\n\nSee you there--cut--\n')
+    assert email.body == "See you there"
+    assert "no_closing_boundary" not in email.defects
+
+
 def test_a_message_without_id_gets_one_made_of_its_bytes() -> None:
     one, other = mail("a", Message_ID=""), mail("b", Message_ID="")
     assert parse_email(one).message_id == parse_email(one).message_id
