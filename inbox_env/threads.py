@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
 from hashlib import blake2b
 from itertools import islice
 
@@ -62,7 +63,7 @@ class ThreadFinder:
         self._asks_subject.append(is_reply and not named)
         written = list(islice(people, MAX_PEOPLE))
         if written and written[0]:  # else nobody is known to have sent it
-            self._people.extend(_hash(person.lower()) & 0xFFFFFFFF for person in written if person)
+            self._people.extend(_hash_of_person(person) for person in written if person)
         self._people_end.append(len(self._people))
         self._sent.append(_NO_DATE if sent_us is None else sent_us)
 
@@ -149,6 +150,11 @@ class _Forest:
     def join(self, one: int, other: int) -> None:
         one, other = self.root(one), self.root(other)
         self._parent[max(one, other)] = min(one, other)
+
+
+@lru_cache(maxsize=8_192)  # the same few people write and are written to in an inbox
+def _hash_of_person(address: str) -> int:
+    return _hash(address.lower()) & 0xFFFFFFFF
 
 
 def _hash(text: str) -> int:

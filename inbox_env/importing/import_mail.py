@@ -176,31 +176,45 @@ class _Import:
             where = ", ".join(self.places)
             raise UsageError(61, "no mail found", where=where, next_step="give a mailbox file or a folder of mail")
         num_before = self.info.num_emails if self.info is not None else 0
-        merged = merge_rows(staging.folder, num_before, self._is_stopped)
-        owner = self._owner(staging)
-        rejects_path = None
-        if not self.options.is_dry_run:
-            self._write(staging, merged, owner, states)
-            rejects_path = replace_rejects(self.mailbox, self.inbox, staging.rejects())
+        with self._index_helper(staging) as helper:
+            merged = merge_rows(staging.folder, num_before, self._is_stopped)
+            helper = helper if merged.num_new else None
+            if helper is not None:
+                helper.start()  # at once: everything below goes on beside it
+            owner = self._owner(staging)
+            rejects_path = None
+            if not self.options.is_dry_run:
+                self._write(staging, merged, owner, states, helper)
+                rejects_path = replace_rejects(self.mailbox, self.inbox, staging.rejects())
         return self._summary(staging, merged, owner, skipped, rejects_path)
 
-    def _write(self, staging: Staging, merged: Merged, owner: Address, states: dict[int, str | None]) -> None:
+    def _index_helper(self, staging: Staging) -> AbstractContextManager[IndexHelper | None]:
+        """Have a second process at hand for the index, when there is one to fill and mail enough for two."""
+        is_needed = not self.options.is_dry_run and self._index() == "fts5" and self._num_workers() > 1
+        return IndexHelper(staging.folder) if is_needed and staging.num_mails() else nullcontext()
+
+    def _write(
+        self,
+        staging: Staging,
+        merged: Merged,
+        owner: Address,
+        states: dict[int, str | None],
+        helper: IndexHelper | None,
+    ) -> None:
         if not staging.num_mails():
             if self.info is not None:
                 record_sources(self.mailbox, self.inbox, self._records(states))
             return
-        is_apart = merged.num_new > 0 and self._index() == "fts5" and self._num_workers() > 1
         num_before = self.info.num_emails if self.info is not None else 0
-        with IndexHelper(staging.folder) if is_apart else nullcontext() as helper:
-            has_changed = join_copies_and_threads(staging.folder, num_before, self._is_stopped)
-            records = self._records(states)
-            is_same = self.info is not None and (self.info.index, self.info.owner) == (self._index(), owner)
-            if is_same and self._has_index() and not merged.num_new and not (has_changed or merged.num_gained):
-                record_sources(self.mailbox, self.inbox, records)
-                return
-            target = (self.mailbox, self.inbox, staging.folder, owner, self._index())
-            before = None if self.info is None else self.revision
-            build(Plan(*target, records, helper, self._is_stopped, before))
+        has_changed = join_copies_and_threads(staging.folder, num_before, self._is_stopped)
+        records = self._records(states)
+        is_same = self.info is not None and (self.info.index, self.info.owner) == (self._index(), owner)
+        if is_same and self._has_index() and not merged.num_new and not (has_changed or merged.num_gained):
+            record_sources(self.mailbox, self.inbox, records)
+            return
+        target = (self.mailbox, self.inbox, staging.folder, owner, self._index())
+        before = None if self.info is None else self.revision
+        build(Plan(*target, records, helper, self._is_stopped, before))
 
     def _records(self, states: dict[int, str | None]) -> tuple[SourceRecord, ...]:
         """What to remember of the sources: of a mail server, up to where it was read."""

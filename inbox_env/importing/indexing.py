@@ -10,8 +10,9 @@ import json
 import sqlite3
 import subprocess
 import sys
+import time
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 from inbox_env.importing.row_files import MERGED_NAME, attach, text_choice, text_joins
@@ -27,13 +28,15 @@ COPY_SHADOW = "INSERT INTO main.{table}_{shadow} SELECT * FROM words.apart_{shad
 SHADOW_TABLES = ("data", "idx", "docsize", "config")
 WORDS_NAME = "words.db"
 _OPCODES = 100_000
-_BUILDING = (("hashsize", 1 << 25), ("automerge", 0))  # words are gathered in memory: fewer pieces to merge at the end
+_LOOK_SECONDS = 0.005
+_BUILDING = (("hashsize", 1 << 26), ("automerge", 0))  # words are gathered in memory: fewer pieces to merge at the end
 _USUAL = (("hashsize", 1 << 20), ("automerge", 4))  # FTS5's own defaults
 _START = """import json, sys
 from pathlib import Path
 sys.path[:] = json.loads(sys.argv[1])
 from inbox_env.importing.indexing import index_apart
-index_apart(Path(sys.argv[2]))"""
+if sys.stdin.read(1):
+    index_apart(Path(sys.argv[2]))"""
 
 
 def index_apart(folder: Path, is_stopped: Callable[[], bool] = lambda: False) -> None:
@@ -75,14 +78,20 @@ def _fill(connection: sqlite3.Connection, num_files: int) -> None:
 
 
 class IndexHelper:
-    """The helper process; ended when the block is left."""
+    """The helper process, ready before it is told to start; ended when the block is left."""
 
     def __init__(self, folder: Path) -> None:
         arguments = (json.dumps(sys.path), str(folder))
         self._process = subprocess.Popen(  # noqa: S603  # this interpreter, our own code
             [sys.executable, "-c", _START, *arguments],
-            stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
+            stdin=subprocess.PIPE, stderr=subprocess.DEVNULL, start_new_session=True,
         )  # fmt: skip
+
+    def start(self) -> None:
+        """Let it fill the index of what `merge_rows` left."""
+        if self._process.stdin is not None:
+            with suppress(OSError), self._process.stdin:  # it may have died: `has_finished` tells
+                self._process.stdin.write(b"!")
 
     def __enter__(self) -> IndexHelper:
         return self
@@ -90,12 +99,13 @@ class IndexHelper:
     def __exit__(self, *_: object) -> None:
         self._process.kill()
         self._process.wait()
+        if self._process.stdin is not None:
+            self._process.stdin.close()
 
     def has_finished(self, is_stopped: Callable[[], bool]) -> bool:
         """Wait; whether the index is there. Without it, for whatever reason, it can be filled by the caller."""
-        while True:
-            try:
-                return self._process.wait(0.2) == 0
-            except subprocess.TimeoutExpired:
-                if is_stopped():
-                    raise sqlite3.OperationalError("interrupted") from None
+        while (code := self._process.poll()) is None:
+            if is_stopped():
+                raise sqlite3.OperationalError("interrupted")
+            time.sleep(_LOOK_SECONDS)
+        return code == 0

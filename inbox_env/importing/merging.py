@@ -177,8 +177,8 @@ def _fold_copies(connection: sqlite3.Connection, first_new: int) -> bool:
     connection.execute(CREATE_GAINS)
     copies = connection.execute(SELECT_COPIES)
     for (seq, file, message_id, folders, aliases), group in groupby(copies, key=lambda row: row[:5]):
-        first = (message_id, json.loads(folders), json.loads(aliases))
-        merged = _merged(first, [(row[5], json.loads(row[6]), json.loads(row[7])) for row in group])
+        first = (message_id, _read_list(folders), _read_list(aliases))
+        merged = _merged(first, [(row[5], _read_list(row[6]), _read_list(row[7])) for row in group])
         if merged == first[1:]:
             continue
         has_changed = has_changed or seq < first_new
@@ -191,6 +191,11 @@ def _fold_copies(connection: sqlite3.Connection, first_new: int) -> bool:
             updates.clear()
     connection.executemany(INSERT_GAIN, updates)
     return has_changed
+
+
+def _read_list(text: str) -> list[str]:
+    names: list[str] = [] if text == "[]" else json.loads(text)  # most are empty
+    return names
 
 
 def _merged(
@@ -228,7 +233,7 @@ def _find_threads(connection: sqlite3.Connection, num_files: int) -> None:
     finder = ThreadFinder()
     for message_id, aliases, sent_us, links, subject in _links(connection, num_files):
         replied, references, people = json.loads(links)
-        finder.add(message_id, replied, references, subject, people, sent_us, json.loads(aliases))
+        finder.add(message_id, replied, references, subject, people, sent_us, _read_list(aliases))
     connection.execute(CREATE_THREADS)
     connection.executemany(INSERT_THREAD, ((place + 1, rank) for rank, place in enumerate(finder.threads(), 1)))
 

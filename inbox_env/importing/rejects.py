@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Iterator
+from dataclasses import asdict
 from pathlib import Path
 
 from inbox_env.ingest.records import Reject
@@ -31,7 +32,7 @@ def replace_rejects(mailbox: Path, inbox: str, rejects: Iterable[Reject] = ()) -
             for line in _of_others(path, inbox):
                 num_others += file.write(line) > 0
             for reject in rejects:
-                num_own += file.write(json.dumps({"inbox": inbox, **reject.model_dump()}) + "\n") > 0
+                num_own += file.write(json.dumps({"inbox": inbox, **asdict(reject)}) + "\n") > 0
             file.flush()
             os.fsync(file.fileno())
         if num_own or num_others:

@@ -7,10 +7,12 @@ that ends its process, or takes too long, is read again alone and becomes a reje
 from __future__ import annotations
 
 import json
+import os
+import socket
 import sqlite3
+import struct
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -30,7 +32,7 @@ MAIL_SECONDS = 30.0
 _MAX_DEATHS = 5  # mails in a row that end their process: then it is not the mails
 _DRAIN_SECONDS = 3.0
 _LOOK_SECONDS = 0.5
-_END_SECONDS = 0.3
+_PIPE_BYTES = 1 << 20  # a batch is written at once, if the system allows as much
 
 _START = """import json, sys
 sys.path[:] = json.loads(sys.argv[1])
@@ -72,39 +74,39 @@ class ReaderPool:
         idle = list(self._workers)
         busy: dict[_Worker, Work] = {}
         for work in works:
-            while not idle:
-                ready = self._ready(list(busy))
-                if not ready:
+            done = None
+            if not idle:
+                worker = self._ready(list(busy))
+                if worker is None:
                     return
-                for worker in ready:
-                    yield worker.number, busy[worker], worker.result(busy.pop(worker))
-                    idle.append(worker)
+                done = (worker.number, busy[worker], worker.result(busy.pop(worker)))
+                idle.append(worker)
             worker = idle.pop()
             busy[worker] = work
-            worker.send(work, BATCH_SECONDS)
-        while busy and (ready := self._ready(list(busy))):
-            for worker in ready:
-                yield worker.number, busy[worker], worker.result(busy.pop(worker))
+            worker.send(work, BATCH_SECONDS)  # before what was done is dealt with: no process waits for that
+            if done is not None:
+                yield done
+        while busy and (worker := self._ready(list(busy))) is not None:
+            yield worker.number, busy[worker], worker.result(busy.pop(worker))
 
     def close(self) -> None:
         """End all processes."""
         for worker in self._workers:
             worker.end()
 
-    def _ready(self, busy: list[_Worker]) -> list[_Worker]:
-        """Wait for processes that have answered, died or are late; none when stopped and nothing finishes."""
+    def _ready(self, busy: list[_Worker]) -> _Worker | None:
+        """Wait for a process that has answered, died or is late; None when stopped and nothing finishes."""
         while True:
             now = time.monotonic()
             seconds = min(worker.deadline for worker in busy) - now
             found = wait([worker.connection for worker in busy], min(_LOOK_SECONDS, max(0.0, seconds)))
-            ready = [worker for worker in busy if worker.connection in found]
-            ready = ready or [worker for worker in busy if time.monotonic() >= worker.deadline]
+            ready = [worker for worker in busy if worker.connection in found or time.monotonic() >= worker.deadline]
             if ready:
-                return ready
+                return ready[0]
             if self._is_stopped():
                 self._stopped_at = self._stopped_at or now
                 if now - self._stopped_at > _DRAIN_SECONDS:
-                    return []
+                    return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,15 +129,10 @@ class _Worker:
     def send(self, work: Work, seconds: float) -> None:
         """Give the idle process work; that it has died is found out by `result`."""
         self.deadline = time.monotonic() + seconds
-        watch = threading.Timer(seconds, self._process.kill)  # it may have stopped reading: nothing waits for ever
-        watch.daemon = True
-        watch.start()
         try:
             self.connection.send(work)
         except OSError:
             self._process.kill()
-        finally:
-            watch.cancel()
 
     def result(self, work: Work) -> WorkDone:
         """Return what became of the work sent; when the process failed, read each mail alone."""
@@ -146,13 +143,10 @@ class _Worker:
         return self._read_alone(work)
 
     def end(self) -> None:
-        """End the process; its file is left as of the last commit."""
+        """End the process, without waiting for its leave-taking; its file is left as of the last commit."""
         self.connection.close()
-        try:
-            self._process.wait(_END_SECONDS)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+        self._process.kill()
+        self._process.wait()
 
     def _read_alone(self, work: Work) -> WorkDone:
         guess, num_mails, deaths = OwnerGuess(), 0, 0
@@ -192,6 +186,10 @@ class _Worker:
 
     def _start(self) -> tuple[Connection[Any, Any], subprocess.Popen[bytes]]:
         ours, theirs = Pipe()
+        with socket.socket(fileno=os.dup(ours.fileno())) as pipe:  # it is a pair of sockets
+            pipe.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _PIPE_BYTES)
+            # It may stop reading: nothing waits for ever.
+            pipe.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", int(MAIL_SECONDS), 0))
         options = {
             "attachment_text": self._options.attachment_text,
             "max_message_bytes": self._options.max_message_bytes,

@@ -9,8 +9,6 @@ import codecs
 import re
 from functools import lru_cache
 
-from charset_normalizer import from_bytes
-
 _GUESS_BYTES = 16_384  # guessing is slow: a sample is enough
 _FOREIGN_WORD = re.compile(rb"[\x80-\xff]{3}")
 _ALIASES = {
@@ -108,6 +106,10 @@ def _guess(data: bytes) -> str:
         return damaged
     sample = data[:_GUESS_BYTES]
     # Accents here and there are Western European; there the guess goes wrong.
-    best = from_bytes(sample).best() if _FOREIGN_WORD.search(sample) else None
+    best = None
+    if _FOREIGN_WORD.search(sample):
+        from charset_normalizer import from_bytes  # seldom needed, and each reading process would wait for it
+
+        best = from_bytes(sample).best()
     text = _try(data, best.encoding if best is not None else "cp1252")
     return text if text is not None else data.decode("latin-1", "replace")
