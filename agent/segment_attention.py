@@ -42,10 +42,12 @@ def segment_attention(
     dropout: float = 0.0,
     scaling: float | None = None,
     segment_lengths: Sequence[int] | None = None,
+    segment_parents: Sequence[int] | None = None,
     **_: Any,
 ) -> tuple[Tensor, None]:
     """Return [1, T, H, D] attention of packed query [1, H, T, D], key and value [1, H_kv, T, D].
 
+    A segment with a parent, an earlier segment's number, looks at all of that one too; -1 stands for none.
     transformers builds no mask for an attention function that it has no mask function for, hence `attention_mask`
     must be None: padding does not exist here.
     """
@@ -54,9 +56,20 @@ def segment_attention(
     lengths = list(segment_lengths)
     if query.shape[0] != 1 or query.shape[2] != sum(lengths) or key.shape[2] != sum(lengths):
         raise ValueError(f"segments of {sum(lengths)} tokens do not cover a query of shape {tuple(query.shape)}")
-    is_grouped = query.shape[1] != key.shape[1]
-    outputs = [
-        scaled_dot_product_attention(q, k, v, dropout_p=dropout, is_causal=True, scale=scaling, enable_gqa=is_grouped)
-        for q, k, v in zip(*(torch.split(tensor, lengths, 2) for tensor in (query, key, value)), strict=True)
-    ]
+    parts = list(zip(*(torch.split(tensor, lengths, 2) for tensor in (query, key, value)), strict=True))
+    parents = list(segment_parents or ())
+    outputs = []
+    for number, (q, k, v) in enumerate(parts):
+        mask = None
+        if parents and parents[number] >= 0:
+            _, before, values_before = parts[parents[number]]
+            mask = torch.ones(q.shape[2], before.shape[2] + k.shape[2], dtype=torch.bool, device=q.device)
+            mask = mask.tril(before.shape[2])
+            k, v = torch.cat([before, k], 2), torch.cat([values_before, v], 2)
+        outputs.append(
+            scaled_dot_product_attention(
+                q, k, v, attn_mask=mask, dropout_p=dropout, is_causal=mask is None, scale=scaling,
+                enable_gqa=query.shape[1] != key.shape[1],
+            )
+        )  # fmt: skip
     return torch.cat([output.transpose(1, 2) for output in outputs], dim=1), None

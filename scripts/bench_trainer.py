@@ -1,7 +1,8 @@
-"""Measure the training step: trained tokens per CPU second, packed against padded, with equal gradients.
+"""Measure training: a whole step beside TRL's GRPOTrainer, and packing beside padding, with equal gradients.
 
-Both sides train the same model on the same sequences: packed segments with gathered, chunked logprobs, and right
-padding with an attention mask and full logits. Knows nothing of rollouts: the sequences are random.
+The step is 8 prompts x 8 rollouts with three tool turns (`bench_step`). Packed segments with gathered, chunked logprobs
+are compared with right padding, an attention mask and full logits, on the same sequences. Knows nothing of mail: the
+sequences are random.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from random import Random
 from statistics import median
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -24,8 +26,11 @@ from agent.grpo.losses.averaging import StepSize
 from agent.grpo.packing import pack
 from agent.grpo.samples import TrainingSample
 from agent.segment_attention import enable_segment_attention
+from scripts.bench_sampler import tool_turns
+from scripts.bench_step import make_step_model, measure_steps
 
 VOCABULARY = 3500
+PARTS = ("packing", "step")
 Step = Callable[[], None]
 
 
@@ -48,26 +53,50 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--samples", type=int, default=64, help="sequences in a step (default: 64)")
     parser.add_argument("--max-tokens", type=int, default=4096, help="tokens of a packed micro-batch (default: 4096)")
     parser.add_argument("--padded-rows", type=int, default=8, help="rows of a padded micro-batch (default: 8)")
-    parser.add_argument("--repeats", type=int, default=5, help="timed steps of each kind (default: 5)")
+    parser.add_argument("--repeats", type=int, default=3, help="timed steps of each kind (default: 3)")
     parser.add_argument("--threads", type=int, default=1, help="torch threads (default: 1)")
     parser.add_argument("--seed", type=int, default=0, help="seed of weights and sequences (default: 0)")
+    parser.add_argument("--part", choices=PARTS, action="append", help="only this part; repeatable (default: both)")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print the measurement; returns 0."""
+    """Print the measurements; returns 0."""
     torch.set_num_threads(args.threads)
-    samples = make_samples(args.samples, args.seed)
-    result = measure(make_model(args.seed), samples, args.max_tokens, args.padded_rows, args.repeats)
+    parts = args.part or PARTS
+    result: dict[str, Any] = {"threads": args.threads}
+    if "packing" in parts:
+        samples = make_samples(args.samples, args.seed)
+        packing = measure(make_model(args.seed), samples, args.max_tokens, args.padded_rows, args.repeats)
+        result["packing"] = asdict(packing)
+    if "step" in parts:
+        model = make_step_model(args.seed)
+        work = tool_turns(model.config.vocab_size, "tool_turns", num_groups=8, prompt=256)
+        result["step"] = measure_steps(model, work, args.repeats, args.max_tokens, args.seed)
     if args.json:
-        print(json.dumps(asdict(result)))
-        return 0
-    print(f"model       {result.num_parameters / 1e6:.2f} M parameters, {args.threads} thread(s)")
-    print(f"step        {result.num_tokens} tokens, {result.num_action_tokens} of them trained on")
-    print(f"padded      {result.padded_tokens_per_cpu_second:,.0f} tokens per CPU second (full logits)")
-    print(f"packed      {result.packed_tokens_per_cpu_second:,.0f} tokens per CPU second ({result.speedup:.2f}x)")
-    print(f"gradients   differ by at most {result.max_gradient_difference:.1e} (largest {result.max_gradient:.1e})")
+        print(json.dumps(result))
+    else:
+        _print(result)
     return 0
+
+
+def _print(result: dict[str, Any]) -> None:
+    if packing := result.get("packing"):
+        print(f"packing     {packing['num_parameters'] / 1e6:.2f} M parameters, {result['threads']} thread(s)")
+        print(f"  batch     {packing['num_tokens']} tokens, {packing['num_action_tokens']} of them trained on")
+        print(f"  padded    {packing['padded_tokens_per_cpu_second']:,.0f} tokens per CPU second (full logits)")
+        print(f"  packed    {packing['packed_tokens_per_cpu_second']:,.0f} ({packing['speedup']:.2f}x)")
+        print(f"  gradients differ by {packing['max_gradient_difference']:.1e} of {packing['max_gradient']:.1e}")
+    if step := result.get("step"):
+        print(f"step        {step['num_parameters'] / 1e6:.2f} M parameters, {step['rollouts']} rollouts")
+        print(f"  tokens    {step['generated_tokens']} sampled in four turns, all of them trained on")
+        for side in ("trl", "mailsleuth"):
+            seconds = step[side]
+            parts = ", ".join(f"{name} {seconds[f'{name}_cpu']:.2f}" for name in ("sampling", "training", "step"))
+            print(f"  {side:10}  CPU seconds: {parts}")
+        ratios = step["times_as_fast"]
+        parts = ", ".join(f"{name} {ratios[f'{name}_cpu']:.2f}x" for name in ("sampling", "training", "step"))
+        print(f"  as fast   {parts}")
 
 
 def make_model(seed: int) -> PreTrainedModel:

@@ -39,11 +39,13 @@ def action_logprobs(
 
 def hidden_states(model: PreTrainedModel, batch: MicroBatch) -> Tensor:
     """Return the decoder's last hidden states [1, T, D]."""
+    tree = {"segment_parents": batch.segment_parents} if batch.segment_parents else {}
     output = model.get_decoder()(
         input_ids=batch.token_ids,
         position_ids=batch.position_ids,
         segment_lengths=batch.segment_lengths,
         use_cache=False,
+        **tree,
     )
     states: Tensor = output.last_hidden_state
     return states

@@ -258,6 +258,7 @@ class GrpoTrainer:
             reference=self._reference,
             num_updates=config.grpo.updates_per_step,
             max_sequence_tokens=config.max_sampled_tokens,
+            share_prefixes=config.grpo.share_prefixes,
             guard=self._guards.spikes,
             peers=self._peers,
         )

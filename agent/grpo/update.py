@@ -61,16 +61,19 @@ def update(
     reference: Reference | None = None,
     num_updates: int = 1,
     max_sequence_tokens: int = 0,
+    share_prefixes: bool = False,
     guard: Guard = refuse_not_finite,
     peers: Peers = ALONE,
 ) -> Update:
     """Take one optimiser step on each of `num_updates` equal shares of `samples`, up to the first that `guard` refuses.
 
     The shares are dealt out in turn, so that each has rollouts of every group. `max_tokens` bounds a micro-batch;
-    `max_sequence_tokens` is the most that a sequence can sample (for a constant average). `samples` are this process's
-    share; the result is that of all `peers` together.
+    `max_sequence_tokens` is the most that a sequence can sample (for a constant average); with `share_prefixes` the
+    equal beginnings of sequences are read once. `samples` are this process's share; the result is that of all `peers`
+    together.
     """
-    plan = [pack(samples[number::num_updates], max_tokens) for number in range(num_updates)]
+    shares = (samples[number::num_updates] for number in range(num_updates))
+    plan = [pack(share, max_tokens, share_prefixes=share_prefixes) for share in shares]
     plan, mismatch = settle(plan, model, config, temperature, reference, peers)
     done: list[Update] = []
     for batches in plan:

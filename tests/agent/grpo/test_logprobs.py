@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 import torch
@@ -44,6 +45,28 @@ def test_packed_logprobs_and_gradients_equal_each_sequence_alone(kind, temperatu
     torch.testing.assert_close(got_entropy.sort()[0], entropy.sort()[0], atol=2e-5, rtol=1e-5)
     for parameter, gradient in zip(model.parameters(), gradients, strict=True):
         torch.testing.assert_close(parameter.grad, gradient, atol=2e-4, rtol=1e-3)
+
+
+@pytest.mark.parametrize("kind", SHAPES)
+def test_reading_a_shared_beginning_once_gives_the_logprobs_and_gradients_of_reading_it_again(kind):
+    first, *rest = make_samples()
+    longest = max([first, *rest], key=lambda sample: len(sample.token_ids))
+    common = longest.token_ids[: len(longest.token_ids) // 2]
+    samples = [replace(one, token_ids=(*common, *one.token_ids)[: len(one.token_ids)]) for one in (first, *rest)]
+    model = make_model(kind)
+    enable_segment_attention(model)
+    results = []
+    for share_prefixes in (False, True):
+        model.zero_grad()
+        batches = pack(samples, 90, share_prefixes=share_prefixes)
+        parts = [action_logprobs(model, batch)[0] for batch in batches]
+        torch.cat(parts).square().sum().backward()
+        results.append((torch.cat(parts).sort()[0], [parameter.grad.clone() for parameter in model.parameters()]))
+    assert any(batch.segment_parents for batch in batches)
+    (apart, apart_gradients), (shared, shared_gradients) = results
+    torch.testing.assert_close(shared, apart, atol=2e-5, rtol=1e-5)
+    for one, other in zip(shared_gradients, apart_gradients, strict=True):
+        torch.testing.assert_close(one, other, atol=2e-4, rtol=1e-3)
 
 
 @pytest.mark.parametrize("kind", SHAPES)
