@@ -16,6 +16,7 @@ import torch
 from agent.arena import Arena
 from agent.grpo.config import TrainConfig
 from agent.grpo.groups import CUT, play_groups
+from agent.make_grader import make_grader
 from agent.model_folder import LoadedModel
 from agent.policies.local import LocalPolicy
 from agent.policy import TokenTrace
@@ -25,7 +26,6 @@ from agent.segment_attention import enable_segment_attention
 from agent.sft import fill, imitate
 from inbox_env.errors import UsageError
 from rewards.base import Reward
-from rewards.ladder import make_ladder
 
 STEP_TOKENS = 8192
 _SEED = 9_000_000  # apart from those of training
@@ -107,7 +107,7 @@ def play_for_successes(config: TrainConfig, loaded: LoadedModel, arena: Arena, n
             arena,
             questions,
             config.grpo.group_size,
-            make_ladder(config.reward),
+            make_grader(config.reward, config.judge, config.run.out / config.run.name, seed=config.run.seed),
             concurrency=sampling.max_rows,
             deadline_seconds=config.env.episode_seconds,
         )

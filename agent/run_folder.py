@@ -20,7 +20,9 @@ from agent.grpo.config import TrainConfig, dump_config
 from inbox_env.errors import CorruptError, ResourceError, UsageError
 
 CONFIG, LOCK, IDENTITY, CHANGES = "config.json", "lock", "identity.json", "changes.jsonl"
-FREE_TO_CHANGE = {"grpo.max_seconds", "run.max_memory_gb", "run.survive_full_disk", "model.allow_download"}
+FREE_TO_CHANGE = {"grpo.max_seconds", "run.max_memory_gb", "run.survive_full_disk", "model.allow_download"} | {
+    f"judge.{key}" for key in ("max_calls", "max_cost", "concurrency", "call_seconds", "retry_seconds", "pause_seconds")
+}
 Changes = dict[str, tuple[Any, Any]]  # by key: before and after
 
 

@@ -20,7 +20,10 @@ Kind = Literal["single", "multi", "distractor", "unanswerable"]
 
 
 class Question(BaseModel):
-    """One question. `answer` None means that nothing in the inbox answers it."""
+    """One question. `answer` None means that nothing in the inbox answers it.
+
+    Without a label (`is_labelled` false) nobody knows the answer: only a judge can rank what is said to it.
+    """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -37,6 +40,7 @@ class Question(BaseModel):
     evidence: str | None = None
     how_realistic: float | None = None
     split: str = ""
+    is_labelled: bool = True
 
     @model_validator(mode="before")
     @classmethod
@@ -50,6 +54,10 @@ class Question(BaseModel):
 
     @model_validator(mode="after")
     def _consistent(self) -> Question:
+        if not self.is_labelled:
+            if self.answer is not None or self.message_ids:
+                raise ValueError("a question without a label has no answer and no message_ids")
+            return self
         if self.answerable and not self.message_ids:
             raise ValueError("an answerable question needs message_ids")
         if self.answerable == (self.kind == "unanswerable"):

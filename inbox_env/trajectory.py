@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
@@ -43,8 +43,28 @@ class Turn(BaseModel):
     num_prompt_tokens: int = 0
 
 
+class Verdict(BaseModel):
+    """What a judge said of an answer that the deterministic matcher could not decide; kept so that a replay agrees.
+
+    `key` identifies what was asked: question, right answers, given answer, prompt and judge. `num_calls` is 0 when a
+    rule or the cache decided; `cost` is in dollars, 0 where no price is known.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    value: Literal["right", "wrong", "unscorable"]
+    judge: str
+    key: str
+    reason: str = ""
+    num_calls: int = 0
+    cost: float = 0.0
+
+
 class Trajectory(BaseModel):
-    """One play of one question, without judgement: rewards are computed from it, never stored by the loop."""
+    """One play of one question: rewards are computed from it, never stored by the loop.
+
+    `verdict` is what a judge said where the answer could not be decided otherwise.
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -60,6 +80,7 @@ class Trajectory(BaseModel):
     unknown_sources: tuple[str, ...] = ()
     error: str = ""
     seconds: float = 0.0
+    verdict: Verdict | None = None
     reward: float | None = None
     reward_parts: dict[str, float] = {}
 

@@ -17,12 +17,17 @@ from inbox_env.trajectory import ToolResultRecord, Trajectory
 from rewards.answers import match_answer
 
 SEARCH_TOOL = "search_emails"
+_VERDICTS = {"right": True, "wrong": False, "unscorable": None}
 TRUNCATED = frozenset({StopReason.MAX_TURNS, StopReason.MAX_TOKENS, StopReason.DEADLINE})
 
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """One episode in numbers. `is_right` is None when the deterministic matcher cannot decide."""
+    """One episode in numbers.
+
+    `is_right` is None when the deterministic matcher cannot decide and no judge did; `is_unscorable` when a judge was
+    asked and gave no verdict.
+    """
 
     is_answered: bool
     is_right: bool | None
@@ -41,6 +46,7 @@ class Facts:
     num_distinct_searches: int
     num_invalid_calls: int
     is_truncated: bool
+    is_unscorable: bool
 
 
 def derive_facts(trajectory: Trajectory, question: Question) -> Facts:
@@ -70,14 +76,21 @@ def derive_facts(trajectory: Trajectory, question: Question) -> Facts:
         num_distinct_searches=len({_search_key(search) for search in searches if not search.is_error}),
         num_invalid_calls=sum(result.is_error or result.arguments is None for result in results),
         is_truncated=trajectory.stop_reason in TRUNCATED,
+        is_unscorable=is_right is None and trajectory.verdict is not None,
     )
 
 
 def is_right_answer(trajectory: Trajectory, question: Question) -> bool | None:
-    """Return whether the answer text is right; False without an answer, None when undecided."""
+    """Return whether the answer text is right; False without an answer, None when undecided.
+
+    What the matcher leaves undecided, the judge's verdict in the trajectory decides, if there is one.
+    """
     if trajectory.stop_reason is not StopReason.ANSWERED or trajectory.answer is None:
         return False
-    return match_answer(trajectory.answer, question)
+    is_right = match_answer(trajectory.answer, question)
+    if is_right is None and trajectory.verdict is not None:
+        return _VERDICTS[trajectory.verdict.value]
+    return is_right
 
 
 def shown_ids(trajectory: Trajectory) -> frozenset[str]:

@@ -8,6 +8,7 @@
 | abstained: "I don't know" on an unanswerable question, after enough searches | `abstained_right` | |
 | each call that was no call or failed | | `invalid_call` |
 | ended by a limit | | `cut_short`; both together take at most half the way to the next tier |
+| unscorable: an outage ended the episode, a judge was asked and gave no verdict, or there is no label | none | |
 
 Knows nothing of groups, advantages or policies.
 """
@@ -86,13 +87,13 @@ class LadderConfig(BaseModel):
 
 
 def make_ladder(config: LadderConfig) -> RewardFn:
-    """Return the reward function of `config`; an episode that an outage ended is unscorable."""
+    """Return the reward function of `config`; what an outage of the policy or the judge spoiled is unscorable."""
 
     def ladder(trajectory: Trajectory, question: Question) -> Reward:
         facts = derive_facts(trajectory, question)
         outcome = classify(trajectory, question, config, facts)
         if outcome is Outcome.UNSCORABLE:
-            return Reward.unscorable(trajectory.error or "the episode ended in an error")
+            return Reward.unscorable(_why_unscorable(trajectory, question))
         parts = {outcome.value: _base(outcome, config)}
         if outcome is Outcome.RIGHT:
             parts["cited"] = _cited(trajectory, question, facts, config)
@@ -113,7 +114,8 @@ def make_ladder(config: LadderConfig) -> RewardFn:
 def classify(trajectory: Trajectory, question: Question, config: LadderConfig, facts: Facts | None = None) -> Outcome:
     """Return the tier of an episode under `config`."""
     facts = facts or derive_facts(trajectory, question)
-    if trajectory.stop_reason is StopReason.ERROR:
+    is_unjudged = config.mode == "answer" and facts.is_unscorable
+    if trajectory.stop_reason is StopReason.ERROR or is_unjudged or not question.is_labelled:
         return Outcome.UNSCORABLE
     if _is_abstention(facts, config.mode):
         is_earned = not question.answerable and facts.num_distinct_searches >= config.min_searches_to_abstain
@@ -127,6 +129,14 @@ def correctness(trajectory: Trajectory, question: Question, mode: Mode) -> bool:
     """Return whether the episode ended right: a right answer, or a right abstention however short the search."""
     outcome = classify(trajectory, question, LadderConfig(mode=mode))
     return outcome in (Outcome.RIGHT, Outcome.ABSTAINED)
+
+
+def _why_unscorable(trajectory: Trajectory, question: Question) -> str:
+    if not question.is_labelled:
+        return "the question has no label"
+    if trajectory.verdict is not None and trajectory.stop_reason is not StopReason.ERROR:
+        return f"no verdict: {trajectory.verdict.reason}"
+    return trajectory.error or "the episode ended in an error"
 
 
 def _is_abstention(facts: Facts, mode: Mode) -> bool:

@@ -1,4 +1,4 @@
-"""Asking before mail leaves this machine: a policy behind an API elsewhere is told so once, and agreed to.
+"""Asking before mail leaves this machine: a policy or judge behind an API elsewhere is named once, and agreed to.
 
 Knows nothing of how policies work.
 """
@@ -9,6 +9,7 @@ import argparse
 import sys
 from collections.abc import Iterable
 
+from agent.judge_config import JudgeConfig
 from agent.policies.api import API, destination
 from inbox_env.errors import UsageError
 from scripts.terminal import safe_line
@@ -16,20 +17,31 @@ from scripts.terminal import safe_line
 
 def add_consent(parser: argparse.ArgumentParser) -> None:
     """Add the option that agrees beforehand."""
-    parser.add_argument("--yes-send", action="store_true", help="agree that mail is sent to the API of --policy api:..")
+    parser.add_argument(
+        "--yes-send", action="store_true", help="agree that mail is sent to the API of a policy api:.. or of a judge"
+    )
 
 
-def confirm_sending(specs: Iterable[str], *, is_agreed: bool) -> None:
+def confirm_sending(
+    specs: Iterable[str], *, is_agreed: bool, judge: JudgeConfig | None = None, is_ranking: bool = False
+) -> None:
     """Say where mail goes, once, and return when that was agreed to by option or at the terminal.
 
-    Raises UsageError when it was not.
+    A judge gets questions with right and given answers; one that ranks (`is_ranking`) gets what was opened as well.
+    Raises UsageError when it was not agreed to.
     """
-    hosts = dict.fromkeys(host for spec in specs if spec.startswith(API) and (host := destination(spec)))
-    if not hosts:
+    lines = {}
+    for host in (destination(spec) for spec in specs if spec.startswith(API)):
+        lines[host] = f"questions and the mails that the model opens go to {host}"
+    if judge is not None and judge.model and (host := destination(judge.model, judge.api_base)):
+        what = "and the mails that were opened" if is_ranking else "with right and given answers"
+        lines.setdefault(host, f"questions {what} go to the judge at {host}")
+    lines.pop("", None)
+    if not lines:
         return
-    names = safe_line(", ".join(hosts), 120)
-    print(f"mail leaves this machine: questions and the mails that the model opens go to {names}", file=sys.stderr)
+    print(f"mail leaves this machine: {safe_line('; '.join(lines.values()), 300)}", file=sys.stderr)
     if is_agreed:
         return
     if not (sys.stdin.isatty() and input("send it? [y/N] ").strip().lower() in ("y", "yes")):
+        names = safe_line(", ".join(lines), 120)
         raise UsageError(1, f"not agreed to send mail to {names}", next_step="add --yes-send")

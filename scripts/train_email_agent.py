@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from rewards.ladder import make_ladder
+from scripts.consent import add_consent, confirm_sending
+from scripts.samples import write_samples
 
 if TYPE_CHECKING:
     from agent.arena import Arena
@@ -31,8 +32,6 @@ if TYPE_CHECKING:
     from agent.model_folder import LoadedModel
     from agent.tracking import Tracker
     from inbox_env.questions import Question
-    from inbox_env.trajectory import Trajectory
-    from rewards.base import RewardFn
 
 _PACKAGES = ("mailsleuth", "torch", "transformers", "tokenizers", "numpy")
 
@@ -46,6 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--force", action="store_true", help="resume with a changed configuration, model or data")
     parser.add_argument("--max-memory", type=float, metavar="GIB", help="refuse to start above this; run.max_memory_gb")
     parser.add_argument("--control", action="store_true", help="also train the supervised control (as long again)")
+    add_consent(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -60,10 +60,19 @@ def run(args: argparse.Namespace) -> int:
         if not peers.is_first:
             _follow(config, peers)
             return 0
+        _check_reward(config, is_agreed=args.yes_send)
         with open_run(config, is_resuming=args.resume, is_clean=args.clean, is_forced=args.force) as folder:
             _check_model(config, console)
             _run(config, folder, peers, with_control=args.control, is_forced=args.force, console=console)
     return 0
+
+
+def _check_reward(config: TrainConfig, *, is_agreed: bool) -> None:
+    """Refuse a reward or a judge that cannot be used, and to send mail without a yes, before anything is made."""
+    from agent.make_grader import make_grader
+
+    make_grader(config.reward, config.judge)
+    confirm_sending((), is_agreed=is_agreed, judge=config.judge, is_ranking=config.reward.kind == "ruler")
 
 
 def _follow(config: TrainConfig, peers: Peers) -> None:
@@ -109,7 +118,7 @@ def _run(
     import torch
 
     from agent.evaluation_folder import EvaluationFolder
-    from agent.grpo.arenas import open_arena
+    from agent.grpo.arenas import check_labels, open_arena
     from agent.grpo.trainer import GrpoTrainer
     from agent.model_check import check_trainable
     from agent.model_folder import LoadedModel, save_model
@@ -123,6 +132,7 @@ def _run(
         torch.set_num_threads(config.model.threads)
     limits = config.env.limits()
     train, dev, test = (open_arena(config.data, split, limits) for split in ("train", "dev", "test"))
+    check_labels(config, train, (dev, test))
     identity = run_identity(find_model(config.model.path), config.data, (train, dev, test))
     check_identity(folder, identity, is_forced=is_forced)
     loaded = _base_model(config, folder, train, console)
@@ -146,7 +156,7 @@ def _run(
     reports.append(_play(trainer, evaluation, "trained", questions))
     if with_control:
         reports.append(_control(config, trainer.seconds, train, evaluation, test, questions, console))
-    _write_samples(folder, config, evaluation, questions)
+    write_samples(folder / "samples.jsonl", trainer.grader, evaluation, questions)
     _write_summary(folder, config, trainer, reports, time.monotonic() - started)
     _write_card(folder, config, reports)
     _report(folder, console)
@@ -265,31 +275,6 @@ def _spread(questions: Iterable[Question], count: int) -> list[Question]:
     everything = list(questions)
     step = max(1, len(everything) // count)
     return everything[::step][:count]
-
-
-def _write_samples(
-    folder: Path, config: TrainConfig, evaluation: EvaluationFolder, questions: list[Question], count: int = 5
-) -> None:
-    """Keep the first questions (two of them unanswerable or corrected, if there are) as played before and after."""
-    reward_fn = make_ladder(config.reward)
-    before, after = evaluation.trajectories("base"), evaluation.trajectories("trained")
-    special = [question for question in questions if question.kind in ("unanswerable", "distractor")][:2]
-    plain = [question for question in questions if question not in special][: count - len(special)]
-    with (folder / "samples.jsonl").open("w", encoding="utf-8") as file:
-        for question in plain + special:
-            row = {
-                "question_id": question.id,
-                "question": question.model_dump(mode="json"),
-                "before": _graded(before[question.id], question, reward_fn),
-                "after": _graded(after[question.id], question, reward_fn),
-            }
-            file.write(json.dumps(row) + "\n")
-
-
-def _graded(trajectory: Trajectory, question: Question, reward_fn: RewardFn) -> dict[str, Any]:
-    reward = reward_fn(trajectory, question)
-    graded = trajectory.model_copy(update={"reward": reward.value, "reward_parts": reward.parts})
-    return graded.model_dump(mode="json")
 
 
 def _write_summary(

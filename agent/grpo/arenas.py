@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from agent.arena import Arena
-from agent.grpo.config import DataConfig, InboxesConfig
+from agent.grpo.config import DataConfig, InboxesConfig, TrainConfig
 from inbox_env.env import EnvLimits
 from inbox_env.errors import UsageError
 from inbox_env.questions import Question, read_questions
@@ -25,6 +26,20 @@ def open_arena(data: DataConfig, split: Split, limits: EnvLimits) -> Arena:
     files = {name: read_questions(getattr(data.mailbox, name)) for name in _SPLITS}
     _check_apart(files)
     return Arena.open(data.mailbox.path, files[split], limits)
+
+
+def check_labels(config: TrainConfig, train: Arena, held_out: Iterable[Arena]) -> None:
+    """Raise UsageError where questions lack the label that they are graded or imitated by."""
+    next_step = "label them, or only rank them: reward.kind"
+    if any(not question.is_labelled for arena in held_out for question in arena.questions):
+        raise UsageError(48, "dev and test questions need labels", where="data.mailbox", next_step="give their answers")
+    if all(question.is_labelled for question in train.questions):
+        return
+    if config.reward.kind == "ladder":
+        raise UsageError(49, "training questions without labels", where="data.mailbox", next_step=next_step)
+    if config.warm_start.steps and config.warm_start.source == "demonstrator":
+        next_step = 'set warm_start.source = "own" or warm_start.steps = 0'
+        raise UsageError(50, "the demonstrator needs labelled questions", where="data.mailbox", next_step=next_step)
 
 
 def _recipe(split: Split, inboxes: InboxesConfig) -> SyntheticRecipe:

@@ -19,12 +19,12 @@ from agent.grpo.guards import GuardsConfig
 from agent.grpo.loss import LossConfig
 from agent.grpo.section import Section
 from agent.grpo.step_config import GrpoConfig
+from agent.judge_config import JudgeConfig, RewardConfig
 from agent.model_config import ModelConfig
 from agent.sampling.config import SamplingConfig
 from inbox_env.env import EnvLimits
 from inbox_env.errors import UsageError
 from inbox_env.rendering import ResultStyle
-from rewards.ladder import LadderConfig
 
 
 class RunConfig(Section):
@@ -182,8 +182,10 @@ class TrainConfig(Section):
     """Where mail and questions come from."""
     env: EnvConfig = EnvConfig()
     """Limits of one episode."""
-    reward: LadderConfig = LadderConfig()
+    reward: RewardConfig = RewardConfig()
     """What each outcome is worth."""
+    judge: JudgeConfig = JudgeConfig()
+    """Who judges answers that no rule decides, and ranks rollouts."""
     sampling: SamplingConfig = SamplingConfig()
     """How the policy is sampled in training."""
     grpo: GrpoConfig = GrpoConfig()
@@ -209,6 +211,8 @@ class TrainConfig(Section):
             raise ValueError("sampling.max_context must be larger than sampling.max_new_tokens")
         if self.grpo.max_staleness and self.sampling.engine != "vllm":
             raise ValueError('grpo.max_staleness needs sampling.engine = "vllm": one model cannot sample and train')
+        if self.reward.kind == "ruler" and self.judge.model is None:
+            raise ValueError('reward.kind = "ruler" needs a judge: set judge.model')
         if self.grpo.overlong_tokens >= self.sampling.max_context:
             raise ValueError("grpo.overlong_tokens must be less than sampling.max_context")
         return self

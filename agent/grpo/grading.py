@@ -1,19 +1,19 @@
-"""Grading rollouts: a reward that cannot be trusted is masked and counted, and one that ran long pays for it.
+"""Grading the rollouts of a group: verdicts and rewards from the grader, and one that ran long pays for it.
 
-Knows nothing of groups, advantages or tokens beyond how many there are.
+Knows nothing of advantages, and of tokens only how many there are.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from agent.rollout import Rollout
 from inbox_env.questions import Question
-from inbox_env.trajectory import Trajectory
-from rewards.base import NotFiniteError, Reward, RewardFn
-from rewards.ladder import LadderConfig
+from rewards.base import Reward
+from rewards.grader import Grader
 
-Range = tuple[float, float]
-_ROUNDING = 1e-9
+MAX_UNSCORABLE = 0.5  # of a group: what is left says too little of which rollout was better
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,32 +35,42 @@ class Overlong:
         return self.penalty * min(max(over / self.buffer, 0.0), 1.0)
 
 
-def declared_range(config: LadderConfig) -> Range:
-    """Return the least and the most that an episode can be worth on this ladder."""
-    room = config.tier_gap / 2  # what all penalties together may take
-    best_right = config.right + config.cited_bonus + config.brevity_bonus + config.process_bonus
-    return config.wrong - room, max(best_right, config.abstained_right)
+@dataclass(frozen=True, slots=True)
+class GradedRollouts:
+    """Rollouts with their verdicts, their rewards in the same order, and how many rewards were bad."""
+
+    rollouts: tuple[Rollout, ...]
+    rewards: tuple[Reward, ...]
+    num_bad: int
 
 
-def grade(
-    reward_fn: RewardFn, trajectory: Trajectory, question: Question, allowed: Range | None = None
-) -> tuple[Reward, bool]:
-    """Return the reward, and whether it was bad: not a number, or outside the range that was declared.
+async def grade_rollouts(
+    grader: Grader, rollouts: Sequence[Rollout], question: Question, overlong: Overlong | None = None
+) -> GradedRollouts:
+    """Return the rollouts of one question, graded."""
+    graded = await grader.grade_group([rollout.trajectory for rollout in rollouts], question)
+    return GradedRollouts(
+        tuple(replace(rollout, trajectory=one.trajectory) for rollout, one in zip(rollouts, graded, strict=True)),
+        tuple(
+            with_overlong(one.reward, len(rollout.trace.token_ids) if rollout.trace else 0, overlong)
+            for rollout, one in zip(rollouts, graded, strict=True)
+        ),
+        sum(one.is_bad for one in graded),
+    )
 
-    A bad one is unscorable: its rollout neither teaches nor counts in its group's baseline. What else a reward
-    function raises is a mistake that no mask may hide.
-    """
-    try:
-        reward: Reward | None = reward_fn(trajectory, question)
-    except NotFiniteError as error:
-        return Reward.unscorable(str(error)), True
-    if not isinstance(reward, Reward):
-        return Reward.unscorable(f"the reward function returned {type(reward).__name__}"), True
-    if allowed and reward.value is not None:
-        low, high = allowed
-        if not low - _ROUNDING <= reward.value <= high + _ROUNDING:
-            return Reward.unscorable(f"reward {reward.value:g} is outside {low:g}..{high:g}"), True
-    return reward, False
+
+async def judge_rollouts(grader: Grader, rollouts: Sequence[Rollout], questions: Sequence[Question]) -> list[Rollout]:
+    """Return the rollouts with verdicts where they are needed, each a play of the question at its place."""
+    judged = await grader.judge_all([rollout.trajectory for rollout in rollouts], questions)
+    return [replace(rollout, trajectory=one) for rollout, one in zip(rollouts, judged, strict=True)]
+
+
+def countable(rewards: Sequence[Reward]) -> list[float | None]:
+    """Return the values that a group is compared by: none of them when more than half could not be scored."""
+    values = [reward.value for reward in rewards]
+    if sum(value is None for value in values) > MAX_UNSCORABLE * len(values):
+        return [None] * len(values)
+    return values
 
 
 def with_overlong(reward: Reward, num_tokens: int, overlong: Overlong | None) -> Reward:

@@ -5,18 +5,22 @@ Knows nothing of tensors or optimisers.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from agent.arena import Arena
 from agent.grpo.advantages import AdvantageScale, Baseline, has_spread, step_advantages
-from agent.grpo.grading import Overlong, Range, grade, with_overlong
+from agent.grpo.grading import Overlong, countable, grade_rollouts
 from agent.grpo.samples import TrainingSample
 from agent.policy import Policy
 from agent.rollout import Rollout, rollout_many
 from inbox_env.actions import StopReason
 from inbox_env.questions import Question
-from rewards.base import Reward, RewardFn
+from inbox_env.trajectory import write_trajectories
+from rewards.base import Reward
+from rewards.grader import Grader
 
 CUT = frozenset({StopReason.MAX_TOKENS, StopReason.DEADLINE})  # ended in the middle of what it was doing
 
@@ -32,8 +36,8 @@ class Group:
 
     @property
     def values(self) -> list[float | None]:
-        """Reward values; None where a rollout could not be scored."""
-        return [reward.value for reward in self.rewards]
+        """Reward values; None where a rollout could not be scored, and everywhere when that is most of the group."""
+        return countable(self.rewards)
 
     @property
     def has_spread(self) -> bool:
@@ -70,32 +74,31 @@ async def play_groups(
     arena: Arena,
     questions: Sequence[Question],
     group_size: int,
-    reward_fn: RewardFn,
+    grader: Grader,
     *,
     concurrency: int,
     deadline_seconds: float,
-    reward_range: Range | None = None,
     overlong: Overlong | None = None,
 ) -> list[Group]:
     """Return one group for each question, all played at once and graded."""
     envs = arena.envs(question for question in questions for _ in range(group_size))
     rollouts = await rollout_many(policy, envs, concurrency=concurrency, deadline_seconds=deadline_seconds)
+    members = [rollouts[start : start + group_size] for start in range(0, len(rollouts), group_size)]
+    graded = await asyncio.gather(
+        *(grade_rollouts(grader, group, question, overlong) for group, question in zip(members, questions, strict=True))
+    )
     return [
-        _graded(question, rollouts[number * group_size : (number + 1) * group_size], reward_fn, reward_range, overlong)
-        for number, question in enumerate(questions)
+        Group(question, one.rollouts, one.rewards, one.num_bad) for question, one in zip(questions, graded, strict=True)
     ]
 
 
-def _graded(
-    question: Question,
-    members: Sequence[Rollout],
-    reward_fn: RewardFn,
-    reward_range: Range | None,
-    overlong: Overlong | None,
-) -> Group:
-    graded = [grade(reward_fn, member.trajectory, question, reward_range) for member in members]
-    rewards = tuple(
-        with_overlong(reward, len(member.trace.token_ids) if member.trace else 0, overlong)
-        for member, (reward, _) in zip(members, graded, strict=True)
+def write_groups(path: Path, groups: Sequence[Group]) -> None:
+    """Write the trajectories of all groups with their rewards and verdicts, one a line."""
+    write_trajectories(
+        path,
+        (
+            rollout.trajectory.model_copy(update={"reward": reward.value, "reward_parts": reward.parts})
+            for group in groups
+            for rollout, reward in zip(group.rollouts, group.rewards, strict=True)
+        ),
     )
-    return Group(question, tuple(members), rewards, sum(is_bad for _, is_bad in graded))

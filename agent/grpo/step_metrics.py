@@ -17,9 +17,10 @@ def rollout_metrics(groups: Sequence[Group], mode: Mode) -> dict[str, float]:
     trajectories = [member.trajectory for member, _ in rollouts]
     turns = [turn for trajectory in trajectories for turn in trajectory.turns]
     scored = [value for group in groups for value in group.values if value is not None]
+    right = [correctness(one.trajectory, question, mode) for one, question in rollouts if question.is_labelled]
     return {
         "reward_mean": fmean(scored) if scored else 0.0,
-        "accuracy": fmean(correctness(member.trajectory, question, mode) for member, question in rollouts),
+        "accuracy": fmean(right) if right else 0.0,
         "num_turns_mean": len(turns) / len(trajectories),
         "invalid_rate": sum(any(result.is_error for result in turn.results) for turn in turns) / max(1, len(turns)),
         "abstain_rate": fmean(trajectory.stop_reason is StopReason.GAVE_UP for trajectory in trajectories),

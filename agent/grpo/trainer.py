@@ -26,12 +26,13 @@ from agent.grpo.checkpoint import latest_checkpoint, load_checkpoint, save_check
 from agent.grpo.config import TrainConfig
 from agent.grpo.distributed import ALONE, Peers
 from agent.grpo.divergence import dump_batch, is_finite, mark_best_finite
-from agent.grpo.groups import Group, training_samples
+from agent.grpo.groups import Group, training_samples, write_groups
 from agent.grpo.guards import RunGuards
+from agent.grpo.judge_meter import JudgeMeter
 from agent.grpo.live_doctor import LiveDoctor
 from agent.grpo.metrics import MetricsWriter
 from agent.grpo.optimizer import make_optimizer
-from agent.grpo.playing import play_step
+from agent.grpo.playing import play_once, play_step
 from agent.grpo.prefetch import Batch, Prefetch
 from agent.grpo.question_order import QuestionOrder
 from agent.grpo.reference import make_reference
@@ -40,15 +41,15 @@ from agent.grpo.step_metrics import rollout_metrics, update_metrics
 from agent.grpo.stop_signals import GivenUp, StopRequest, cancel_grace
 from agent.grpo.update import Update, update
 from agent.lora import is_adapted
+from agent.make_grader import make_grader
 from agent.out_of_memory import halve_on_out_of_memory, named_device_errors
 from agent.policies.local import LocalPolicy
-from agent.rollout import Rollout, rollout_many
+from agent.rollout import Rollout
 from agent.sampling.make_engine import make_engine
 from agent.segment_attention import enable_segment_attention
-from inbox_env.errors import DivergedError, ResourceError
+from inbox_env.errors import DivergedError, ResourceError, UpstreamError
 from inbox_env.questions import Question
-from inbox_env.trajectory import write_trajectories
-from rewards.ladder import correctness, make_ladder
+from rewards.ladder import correctness
 
 MAX_SKIPPED_STEPS = 3
 OnStep = Callable[[dict[str, float]], None]
@@ -79,7 +80,9 @@ class GrpoTrainer:
         self._base = base_sha256(model) if is_adapted(model) else None
         is_middling = config.grpo.curriculum == "middling"
         self._order = QuestionOrder(train.questions, config.run.seed, prefer_middling=is_middling)
-        self._reward_fn = make_ladder(config.reward)
+        cache = run if peers.is_first else None
+        self.grader = make_grader(config.reward, config.judge, cache, seed=config.run.seed)
+        self._judging = JudgeMeter(self.grader, peers)
         self._micro_batch_tokens = config.grpo.micro_batch_tokens
         self._before_step: tuple[int, str] | None = None
         self._prefetch, self._order_before = Prefetch(config.grpo.max_staleness), self._order.state()
@@ -121,7 +124,7 @@ class GrpoTrainer:
             if self._peers.is_first:
                 mark_best_finite(self.run)
             raise
-        except GivenUp:
+        except (GivenUp, UpstreamError, ResourceError):
             self._save_before_step()
             raise
         finally:
@@ -168,14 +171,7 @@ class GrpoTrainer:
         """Return one rollout of each question at the evaluation temperature."""
         policy = self.policy(name, seed=self.config.run.seed)
         with self.evaluating():
-            return asyncio.run(
-                rollout_many(
-                    policy,
-                    arena.envs(questions),
-                    concurrency=self.config.sampling.max_rows,
-                    deadline_seconds=self.config.env.episode_seconds,
-                )
-            )
+            return asyncio.run(play_once(policy, arena, questions, self.grader, self.config))
 
     @contextmanager
     def evaluating(self) -> Iterator[None]:
@@ -213,6 +209,7 @@ class GrpoTrainer:
         self._note(groups, learnt)
         row: dict[str, float] = {"step": self.step, **rollout_metrics(groups, self.config.reward.mode)}
         row |= {**update_metrics(learnt), "learning_rate": self._optimizer.param_groups[0]["lr"]}
+        row |= self._judging.row(groups)
         if self.config.grpo.max_staleness:
             row |= {"staleness": self.step - 1 - batch.policy_version, "stale_groups": self._prefetch.num_dropped}
         row |= {"sample_seconds": played - started, "train_seconds": trained - played}
@@ -225,7 +222,7 @@ class GrpoTrainer:
 
     async def _play(self, step: int) -> list[Group]:
         policy = self.policy("trainee", seed=self.config.run.seed * 1_000_003 + step)
-        return await play_step(policy, self._train, self._order, self._reward_fn, self.config, self._peers.beside)
+        return await play_step(policy, self._train, self._order, self.grader, self.config, self._peers.beside)
 
     def _learn(self, batch: Batch) -> Update:
         config = self.config
@@ -307,7 +304,8 @@ class GrpoTrainer:
         """Count tokens, retire mastered questions and keep the trajectories with their rewards."""
         for group in groups:
             num_right = sum(correctness(r.trajectory, group.question, self.config.reward.mode) for r in group.rollouts)
-            self._order.note(group.question, num_right / len(group.rollouts))
+            if group.question.is_labelled:
+                self._order.note(group.question, num_right / len(group.rollouts))
             if num_right >= self.config.grpo.retire_at * len(group.rollouts):
                 self._order.retire(group.question)
             self.generated_tokens += sum(sum(r.trace.action_mask) for r in group.rollouts if r.trace)
@@ -315,12 +313,7 @@ class GrpoTrainer:
         if self.config.run.save_trajectories and self._peers.is_first:
             folder = self.run / "trajectories"
             folder.mkdir(exist_ok=True)
-            graded = (
-                rollout.trajectory.model_copy(update={"reward": reward.value, "reward_parts": reward.parts})
-                for group in groups
-                for rollout, reward in zip(group.rollouts, group.rewards, strict=True)
-            )
-            write_trajectories(folder / f"step-{self.step:06d}.jsonl", graded)
+            write_groups(folder / f"step-{self.step:06d}.jsonl", groups)
 
     def _dev_accuracy(self) -> float:
         questions = self._dev.questions[: self.config.eval.num_questions]

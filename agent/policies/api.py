@@ -10,6 +10,7 @@ import os
 from collections.abc import Mapping
 from importlib.util import find_spec
 from ipaddress import ip_address
+from typing import Any
 from urllib.parse import urlsplit
 
 from agent.policies.api_client import ApiClient, Completion, Message, Patience, RawCall
@@ -88,30 +89,35 @@ class ApiPolicy:
 
 def load_api(spec: str, *, temperature: float = 0.0, seed: int = 0, patience: Patience | None = None) -> ApiPolicy:
     """Return the policy `api:PROVIDER/MODEL`; raises UsageError when litellm is not installed or no model is named."""
-    model = spec.removeprefix(API)
+    return ApiPolicy(make_client(spec.removeprefix(API), temperature=temperature, seed=seed, patience=patience))
+
+
+def make_client(model: str, *, base_url: str | None = None, **options: Any) -> ApiClient:
+    """Return a client of `PROVIDER/MODEL`, at `base_url` or where the environment says; `options` as ApiClient's.
+
+    Raises UsageError when litellm is not installed or no model is named.
+    """
     if not all(model.partition("/")):
-        raise UsageError(66, f"no model named by {spec!r}", next_step="write api:PROVIDER/MODEL, as litellm names them")
+        what = f"no model named by {model!r}"
+        raise UsageError(
+            66, what, next_step="write PROVIDER/MODEL (a policy: api:PROVIDER/MODEL), as litellm names them"
+        )
     if find_spec("litellm") is None:
         raise UsageError(64, "a model behind an API needs litellm", next_step='pip install "mailsleuth[api]"')
-    base_url = _base_url(model, os.environ)
     # A server on this machine seldom wants a key, but the client library always does.
-    is_keyless = not destination(spec) and _environment_name(model, "API_KEY") not in os.environ
-    client = ApiClient(
-        model,
-        base_url=base_url,
-        api_key="none" if is_keyless else None,
-        temperature=temperature,
-        seed=seed,
-        patience=patience,
-    )
-    return ApiPolicy(client)
+    is_keyless = not destination(model, base_url) and _environment_name(model, "API_KEY") not in os.environ
+    base_url = base_url or _base_url(model, os.environ)
+    return ApiClient(model, base_url=base_url, api_key="none" if is_keyless else None, **options)
 
 
-def destination(spec: str) -> str:
-    """Return where an `api:` policy sends mail: a host, or the provider's name; empty when it stays on this machine."""
+def destination(spec: str, base_url: str | None = None) -> str:
+    """Return where a model, or an `api:` policy, gets its mail sent: a host, or the provider's name.
+
+    Empty when it stays on this machine. `base_url` goes before what the environment says.
+    """
     model = spec.removeprefix(API)
     provider = model.partition("/")[0]
-    base_url = _base_url(model, os.environ)
+    base_url = base_url or _base_url(model, os.environ)
     if base_url is None:
         return "" if provider in _LOCAL_PROVIDERS else provider
     host = urlsplit(base_url if "//" in base_url else f"//{base_url}").hostname or base_url

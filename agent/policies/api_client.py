@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import os
 import time
 import warnings
@@ -47,12 +48,13 @@ class RawCall:
 
 @dataclass(frozen=True, slots=True)
 class Completion:
-    """One answer of the model; `is_cut`: by a token limit."""
+    """One answer of the model; `is_cut`: by a token limit. `cost` is in dollars, 0 where litellm knows no price."""
 
     text: str
     calls: tuple[RawCall, ...]
     is_cut: bool
     usage: Usage
+    cost: float = 0.0
 
 
 class ApiClient:
@@ -89,30 +91,46 @@ class ApiClient:
         """Import the client library, which takes seconds: before any deadline begins."""
         _quiet_litellm()
 
-    async def complete(self, messages: list[Message], tools: list[dict[str, Any]]) -> Completion:
+    def is_priced(self) -> bool:
+        """Return whether litellm knows what the model costs."""
+        try:
+            _quiet_litellm().get_model_info(self.model)
+        except Exception:  # of no one class
+            return False
+        return True
+
+    async def complete(self, messages: list[Message], tools: list[dict[str, Any]] | None = None) -> Completion:
         """Return the model's answer, tried again while an outage may pass.
 
         Raises PolicyFailure when it did not pass within the budget, UpstreamError for what would fail every call
         (a refused key, an unknown model).
         """
+        import stamina
+
         deadline = time.monotonic() + self._patience.budget_seconds
         num_tries = 0
-        while True:
-            num_tries += 1
-            try:
-                return await self._try(messages, tools)
-            except _Outage as outage:
-                wait = self._wait_seconds(outage, num_tries)
-                if time.monotonic() + wait > deadline:
-                    tries = f"{num_tries} {'try' if num_tries == 1 else 'tries'}"
-                    raise PolicyFailure("api", f"{outage.what} after {tries}") from None
-            await asyncio.sleep(wait)
 
-    async def _try(self, messages: list[Message], tools: list[dict[str, Any]]) -> Completion:
+        def wait_for(error: Exception) -> bool | float:
+            """Return how long to wait before the next try, or False when there is none."""
+            wait = self._wait_seconds(error, num_tries) if isinstance(error, _Outage) else math.inf
+            return wait if time.monotonic() + wait <= deadline else False
+
+        try:
+            async for attempt in stamina.retry_context(on=wait_for, attempts=None, timeout=None):
+                with attempt:
+                    num_tries = attempt.num
+                    return await self._try(messages, tools)
+        except _Outage as outage:
+            tries = f"{num_tries} {'try' if num_tries == 1 else 'tries'}"
+            raise PolicyFailure("api", f"{outage.what} after {tries}") from None
+        raise AssertionError  # an attempt returns or raises
+
+    async def _try(self, messages: list[Message], tools: list[dict[str, Any]] | None) -> Completion:
         litellm = _quiet_litellm()
+        options = self._options | ({"tools": tools} if tools else {})
         try:
             async with asyncio.timeout(self._patience.call_seconds):
-                response = await litellm.acompletion(messages=messages, tools=tools, **self._options)
+                response = await litellm.acompletion(messages=messages, **options)
         except TimeoutError:
             raise _Outage("no answer in time") from None
         except litellm.ContextWindowExceededError:
@@ -162,7 +180,9 @@ def _read(response: Any) -> Completion:
     )
     usage = getattr(response, "usage", None)
     counts = (getattr(usage, name, None) or 0 for name in ("prompt_tokens", "completion_tokens"))
-    return Completion(choice.message.content or "", calls, choice.finish_reason == "length", Usage(*counts))
+    cost = getattr(response, "_hidden_params", {}).get("response_cost") or 0.0
+    is_cut = choice.finish_reason == "length"
+    return Completion(choice.message.content or "", calls, is_cut, Usage(*counts), float(cost))
 
 
 def _retry_after(error: Exception) -> float | None:

@@ -43,7 +43,7 @@ def test_a_run_on_the_device_learns_from_what_its_sampler_said(tmp_path, arena, 
     config = make_config(tmp_path, model=model)
     loaded = load_trainee(config.model, seed=1)
     trainer = GrpoTrainer(config, loaded.model, loaded.chat, arena, arena, tmp_path)
-    trainer._reward_fn = spread
+    trainer.grader.reward_fn = spread
     trainer.train()
     assert all(row["ratio_mean"] == pytest.approx(1.0, abs=0.05) for row in rows(tmp_path))
     again = GrpoTrainer(config, load_trainee(config.model).model, loaded.chat, arena, arena, tmp_path)

@@ -57,7 +57,7 @@ def make_trainer(folder, run, arena, **model):
     loaded = load_trainee(config.model, seed=1, max_context=CONTEXT)
     check_trainable(loaded.model, CONTEXT)
     trainer = GrpoTrainer(config, loaded.model, loaded.chat, arena, arena, run)
-    trainer._reward_fn = spread
+    trainer.grader.reward_fn = spread
     return trainer, loaded
 
 

@@ -43,7 +43,7 @@ def train(folder, arena, chat, model, steps=8, **sampling):
     sampling = {"max_new_tokens": MAX_TOKENS, "max_rows": 32, **sampling}
     config = make_config(folder, grpo=grpo, sampling=sampling, env={"max_turns": 1}, run={"checkpoint_every": 100})
     trainer = GrpoTrainer(config, model, chat, arena, arena, folder)
-    trainer._reward_fn = brevity
+    trainer.grader.reward_fn = brevity
     trainer.train()
     return trainer
 

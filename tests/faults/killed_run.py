@@ -38,7 +38,7 @@ def make_trainer(site: Path, folder: Path, **sections):
     arena = Arena.open(site / "mail.db", questions, LIMITS)
     loaded = load_trainee(config.model, seed=config.run.seed)
     trainer = GrpoTrainer(config, loaded.model, loaded.chat, arena, arena, folder)
-    trainer._reward_fn = by_letters
+    trainer.grader.reward_fn = by_letters
     return trainer
 
 

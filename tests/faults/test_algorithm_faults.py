@@ -41,7 +41,7 @@ def start(tmp_path, arena, chat):  # noqa: F811
         folder.mkdir(exist_ok=True)
         sections = {"run": {"checkpoint_every": 1}, **sections, "grpo": {**GRPO, **sections.get("grpo", {})}}
         trainer = GrpoTrainer(make_config(folder, **sections), make_model(), chat, arena, arena, folder)
-        trainer._reward_fn = reward
+        trainer.grader.reward_fn = reward
         return trainer
 
     return make
@@ -100,7 +100,7 @@ def test_f46_a_bad_reward_is_masked_and_counted_and_the_rest_is_learnt_from(star
     trainer.train()
     masked = start("masked", grpo={"steps": 4})
     number = count(1)
-    masked._reward_fn = lambda *args: Reward.unscorable("outage") if next(number) % 40 == 0 else by_letters(*args)
+    masked.grader.reward_fn = lambda *args: Reward.unscorable("outage") if next(number) % 40 == 0 else by_letters(*args)
     masked.train()
     assert_same_weights(weights(trainer), weights(masked))
     assert sum(row["bad_reward_fraction"] for row in rows(trainer)) == pytest.approx(1 / 16)

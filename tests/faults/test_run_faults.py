@@ -178,7 +178,7 @@ def test_f51_a_signal_lets_the_step_end_and_saves_it(site, tmp_path, signum, end
             os.kill(os.getpid(), signum)
         return by_letters(trajectory, question)
 
-    trainer._reward_fn = signal_in_step_three
+    trainer.grader.reward_fn = signal_in_step_three
     with pytest.raises(ending) as end, orderly_stop() as stop:
         trainer.train(stop=stop)
     assert signum == signal.SIGINT or end.value.code == ExitCode.TERMINATED
@@ -200,7 +200,7 @@ def test_f51_a_step_that_outlasts_the_grace_is_given_up_and_what_was_before_it_s
             time.sleep(60)
         return by_letters(trajectory, question)
 
-    trainer._reward_fn = hang_in_step_three
+    trainer.grader.reward_fn = hang_in_step_three
     started = time.monotonic()
     with pytest.raises(GivenUp) as end, orderly_stop(grace_seconds=0.2) as stop:
         trainer.train(stop=stop)

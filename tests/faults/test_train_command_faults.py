@@ -32,7 +32,7 @@ def site(tmp_path_factory):
 @pytest.fixture
 def train(site, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(site)
-    monkeypatch.setattr("agent.grpo.trainer.make_ladder", lambda config: by_letters)
+    monkeypatch.setattr("agent.make_grader.make_ladder", lambda config: by_letters)
     num_threads = torch.get_num_threads()
 
     def run(*options):

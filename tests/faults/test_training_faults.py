@@ -74,7 +74,7 @@ def site(tmp_path_factory):
 def train(site, tmp_path, monkeypatch, capsys):
     """Run `mailsleuth train` in the site with its runs in `tmp_path`; returns the exit code and stderr."""
     monkeypatch.chdir(site)
-    monkeypatch.setattr("agent.grpo.trainer.make_ladder", lambda config: by_letters)
+    monkeypatch.setattr("agent.make_grader.make_ladder", lambda config: by_letters)
     num_threads = torch.get_num_threads()
 
     def run(*options, config="run.toml"):

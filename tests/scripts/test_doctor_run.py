@@ -44,7 +44,7 @@ def train(folder, arena, chat, **sections):
     config = make_config(folder, **sections)
     (folder / "config.json").write_text(config.model_dump_json())
     trainer = GrpoTrainer(config, make_model(), chat, arena, arena, folder)
-    trainer._reward_fn = by_letters
+    trainer.grader.reward_fn = by_letters
     trainer.train()
     return folder
 

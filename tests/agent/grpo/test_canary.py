@@ -56,7 +56,7 @@ def test_paying_for_brevity_shortens_what_is_said(tmp_path, arena, chat, tokeniz
         model = add_lora(model, rank=rank, alpha=16.0, base=str(write_model_folder(tmp_path / "base", tokenizer)))
     one_turn = arena.with_limits(arena.limits.model_copy(update={"max_turns": 1}))
     trainer = GrpoTrainer(config, model, chat, one_turn, one_turn, tmp_path)
-    trainer._reward_fn = brevity
+    trainer.grader.reward_fn = brevity
     before = mean_length(trainer, one_turn)
     assert 5 < before < MAX_TOKENS
     trainer.train()

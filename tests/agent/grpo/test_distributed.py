@@ -129,7 +129,7 @@ def train(peers, folder, mailbox, steps, stops_at=None):
     grpo = {"steps": steps, "questions_per_step": 3, "group_size": 2, "max_refills": 1, "learning_rate": 0.001}
     config = make_config(folder, grpo=grpo, eval={"every": 2})
     trainer = GrpoTrainer(config, make_tiny(), chat, arena, arena, folder, peers)
-    trainer._reward_fn = by_letters
+    trainer.grader.reward_fn = by_letters
     trainer.resume()
     stop = StopRequest()
 

@@ -8,11 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.grpo.grading import Overlong, declared_range, grade, with_overlong
+from agent.grpo.grading import Overlong, with_overlong
+from agent.make_grader import declared_range
 from inbox_env.actions import StopReason
 from inbox_env.questions import Question
 from inbox_env.trajectory import ToolResultRecord, Trajectory, Turn
 from rewards.base import Reward
+from rewards.grader import grade
 from rewards.ladder import LadderConfig, make_ladder
 
 QUESTION = Question(id="q", inbox="i", question="?", answer="$5", message_ids=("<m>",))

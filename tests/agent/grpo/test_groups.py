@@ -11,6 +11,7 @@ from agent.policies.scripted import answer, search
 from agent.rollout import rollout_many
 from inbox_env.actions import StopReason
 from rewards.base import Reward
+from rewards.grader import Grader
 from tests.agent.tiny import ScriptedEngine
 
 ENDINGS = (answer(None), answer("$5"), search("Room"))
@@ -29,7 +30,7 @@ def stop_reward(trajectory, question):
 
 
 async def play(chat, arena, questions, *endings, size=3):
-    return await play_groups(policy_of(chat, *endings), arena, questions, size, stop_reward, **OPTIONS)
+    return await play_groups(policy_of(chat, *endings), arena, questions, size, Grader(stop_reward), **OPTIONS)
 
 
 async def test_every_question_gets_its_rollouts_and_their_rewards_in_order(arena, chat):
@@ -44,7 +45,7 @@ async def test_every_question_gets_its_rollouts_and_their_rewards_in_order(arena
 
 async def test_members_of_a_group_are_sampled_with_seeds_of_their_own(arena, chat):
     policy = policy_of(chat, answer(None))
-    await play_groups(policy, arena, arena.questions[:4], 3, stop_reward, **OPTIONS)
+    await play_groups(policy, arena, arena.questions[:4], 3, Grader(stop_reward), **OPTIONS)
     assert len(set(policy.engine.seeds)) == 12
 
 
@@ -64,7 +65,7 @@ async def test_advantages_of_a_group_sum_to_zero_and_rank_as_the_rewards(arena, 
 async def test_an_outage_is_neither_learnt_from_nor_counted(arena, chat):
     engine = ScriptedEngine([chat.action_ids(answer(None))], [RuntimeError("lost")], [chat.action_ids(answer("$5"))])
     policy = LocalPolicy(engine, chat, prompt="laptop")
-    (group,) = await play_groups(policy, arena, arena.questions[:1], 3, stop_reward, **OPTIONS)
+    (group,) = await play_groups(policy, arena, arena.questions[:1], 3, Grader(stop_reward), **OPTIONS)
     assert group.values == [0.0, None, 1.0]
     assert [sample.advantage for sample in training_samples([group], 0)] == [-0.5, 0.5]
 
@@ -78,7 +79,7 @@ async def test_equal_rewards_teach_nothing(arena, chat):
 async def test_what_a_limit_cut_can_be_left_out_but_counts_in_the_baseline(arena, chat):
     engine = ScriptedEngine([chat.action_ids(answer(None))], [list(range(200, 290))], [chat.action_ids(answer("$5"))])
     policy = LocalPolicy(engine, chat, prompt="laptop")
-    (group,) = await play_groups(policy, arena, arena.questions[:1], 3, stop_reward, **OPTIONS)
+    (group,) = await play_groups(policy, arena, arena.questions[:1], 3, Grader(stop_reward), **OPTIONS)
     assert group.values == [0.0, -1.0, 1.0]
     assert [sample.advantage for sample in training_samples([group], 0)] == [0.0, -1.0, 1.0]
     assert [sample.advantage for sample in training_samples([group], 0, is_cut_masked=True)] == [0.0, 1.0]
@@ -87,7 +88,9 @@ async def test_what_a_limit_cut_can_be_left_out_but_counts_in_the_baseline(arena
 async def test_rollouts_that_ran_long_pay_for_it(arena, chat):
     policy = policy_of(chat, *ENDINGS)
     overlong = Overlong(limit=20, buffer=19, penalty=-0.5)
-    (group,) = await play_groups(policy, arena, arena.questions[:1], 3, stop_reward, **OPTIONS, overlong=overlong)
+    (group,) = await play_groups(
+        policy, arena, arena.questions[:1], 3, Grader(stop_reward), **OPTIONS, overlong=overlong
+    )
     assert group.values == [-0.5, 0.5, -1.5]
     assert [reward.parts["overlong"] for reward in group.rewards] == [-0.5] * 3
 
@@ -95,7 +98,7 @@ async def test_rollouts_that_ran_long_pay_for_it(arena, chat):
 async def test_bad_rewards_are_counted_and_their_rollouts_left_out(arena, chat):
     policy = policy_of(chat, *ENDINGS)
     (group,) = await play_groups(
-        policy, arena, arena.questions[:1], 3, stop_reward, **OPTIONS, reward_range=(-0.5, 1.0)
+        policy, arena, arena.questions[:1], 3, Grader(stop_reward, allowed=(-0.5, 1.0)), **OPTIONS
     )
     assert group.values == [0.0, 1.0, None]
     assert group.num_bad_rewards == 1

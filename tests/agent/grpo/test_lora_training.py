@@ -32,7 +32,7 @@ def make_trainer(arena, base):
         config = make_config(folder, model=settings, **sections)
         loaded = load_trainee(config.model, seed=seed)
         trainer = GrpoTrainer(config, loaded.model, loaded.chat, arena, arena, folder)
-        trainer._reward_fn = spread
+        trainer.grader.reward_fn = spread
         return trainer
 
     return make

@@ -99,7 +99,7 @@ def train_alone(peers, folder, arena, chat, url):
     """Train a step ahead in one of several processes, on a server that is there already."""
     config = make_config(folder, grpo={"steps": 3, "max_staleness": 1}, sampling={"engine": "vllm", "servers": [url]})
     trainer = GrpoTrainer(config, lora(wide_model(), folder / f"base{peers.rank}"), chat, arena, arena, folder, peers)
-    trainer._reward_fn = spread
+    trainer.grader.reward_fn = spread
     trainer.train()
 
 
@@ -112,7 +112,7 @@ def train(folder, arena, chat, tokenizer, *, max_staleness=1, stop_after=None, r
         grpo = {"steps": steps, "max_staleness": max_staleness}
         config = make_config(folder, grpo=grpo, sampling={"engine": "vllm", "servers": [url]})
         trainer = GrpoTrainer(config, model, chat, arena, arena, folder)
-        trainer._reward_fn = spread
+        trainer.grader.reward_fn = spread
         if resumes:
             assert trainer.resume()
 

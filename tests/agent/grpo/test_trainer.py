@@ -45,7 +45,7 @@ def make_trainer(folder, arena, chat, *, model_seed=0, reward=spread, **sections
     folder.mkdir(parents=True, exist_ok=True)
     config = make_config(folder, **sections)
     trainer = GrpoTrainer(config, make_model(model_seed), chat, arena, arena, folder)
-    trainer._reward_fn = reward or trainer._reward_fn
+    trainer.grader.reward_fn = reward or trainer.grader.reward_fn
     return trainer
 
 
