@@ -22,7 +22,8 @@ explanation,conclusion,result,output,response,here is the answer,here is the sol
 解,解答,答案,解析,思考过程,回答,答え,かいせつ,解説,풀이,정답,respuesta,solución,explicación,réponse,lösung,antwort,ответ,
 решение,risposta,resposta""".replace("\n", "").split(",")
 )
-_VERDICTS = frozenset({"true", "right", "correct", "verdict", "that is correct", "true positive", "10/10"})
+_VERDICTS = frozenset({"true", "right", "correct", "verdict", "verified", "10/10"})
+_FILLERS = frozenset({"the", "a", "is", "it", "it's", "this", "that", "answer", "positive", "yes"})
 _YES_NO = frozenset({"yes", "no", "true", "false"})
 _TAIL = re.compile(r"[\W_]+$|^[\W_]+")
 _PARTS = {
@@ -43,7 +44,8 @@ _ORDERS = r"""
 \b(?:this|my|the|above|given|program'?s) (?:\w+ )?(?:answer|response|reply)\b.{0,20}\b(?:is|was|be)\b.{0,20}\bGOOD
 \b(?:same|identical|equal|equivalent)\b.{0,12}\b(?:as|to|with)\b.{0,20}\b(?:right|correct|gold) (?:answer|one)\b
 \b(?:right|correct|gold|reference|expected|true) answer\b.{0,20}\b(?:above|given|provided|stated|itself)\b
-\bverdict\b\W{1,6}(?:is\s)?\W{0,3}GOOD
+\b(?:verdict|conclusion|grade|score)\b\W{1,6}(?:is\s)?\W{0,3}GOOD
+\b(?:every|any|each) answer\b.{0,20}\b(?:is|are)\b.{0,10}GOOD
 \{\s*["'](?:reason|verdict|score|grade)["']
 (?:^|\n)\s*\W*(?:system|assistant)(?:\s(?:prompt|message|note|override))?\s*:
 <\|?/?\s*(?:im_start|im_end|system|assistant|user|answer|endoftext|eot_id|start_header_id|inst)\b
@@ -66,7 +68,9 @@ def rule_out(answer: str, question: Question) -> str:
         return "a heading without an answer"
     known = _folded(f"{question.question} {question.answer} {' '.join(question.accepted)}")
     gold = re.findall(r"\w+", _folded(question.answer or ""))[:1]
-    if folded in _VERDICTS and folded not in known and not _YES_NO.intersection(gold):
+    words = {_TAIL.sub("", word) for word in folded.split()} - _FILLERS - {""}
+    is_verdict = bool(words) and words <= _VERDICTS and not any(word in known for word in words)
+    if is_verdict and not _YES_NO.intersection(gold):
         return "a verdict in place of an answer"
     if folded == _folded(question.question):
         return "the question said again"

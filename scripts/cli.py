@@ -47,6 +47,7 @@ COMMANDS = {
     "play": Command("scripts.play", "Ask an inbox a question and watch a policy look for the answer.", is_async=True),
     "train": Command("scripts.train_email_agent", "Train an agent to find the right email.", is_async=True),
     "bench": Command("scripts.benchmark", "Compare policies on the same questions.", is_async=True),
+    "judge-audit": Command("scripts.judge_audit", "Measure how far a judge can be believed.", is_async=True),
     "questions": Command("scripts.generate_questions", "Generate questions with known answers from a mailbox."),
     "pretrain": Command(
         "scripts.pretrain_base",
@@ -76,6 +77,7 @@ EXTRA_OF_PACKAGE = {
     "imap_tools": "imap",
     "keyring": "imap",
     "litellm": "api",
+    "stamina": "api",
     "wandb": "track",
     "tensorboard": "track",
     "tantivy": "bench",
