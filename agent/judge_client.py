@@ -44,13 +44,14 @@ class Budget:
             self._ledger.spend(0, cost)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Gates:
-    """What belongs to one event loop; every step of a training run has its own."""
+    """What belongs to one event loop (every training step has its own); `lost`: why nobody need wait any more."""
 
     loop: asyncio.AbstractEventLoop
     slots: asyncio.Semaphore
     pausing: asyncio.Lock
+    lost: str = ""
 
 
 class ApiJudge:
@@ -72,7 +73,7 @@ class ApiJudge:
             if self._is_out:
                 async with gates.pausing:  # one asks, the others wait for what becomes of it
                     if self._is_out:
-                        return await self._sit_out(messages)
+                        return await self._sit_out(messages, gates)
             try:
                 completion = await self._complete(self._client, messages)
             except PolicyFailure as failure:
@@ -85,15 +86,16 @@ class ApiJudge:
     def _is_out(self) -> bool:
         return self._num_failed >= MAX_FAILURES
 
-    async def _sit_out(self, messages: list[Message]) -> JudgeReply:
-        _log.warning("the judge %s is out of order: waiting for it", self.name)
-        try:
-            completion = await self._complete(self._patient, messages)
-        except PolicyFailure as failure:
-            next_step = "see to the judge and resume the run"
-            raise UpstreamError(
-                75, f"the judge is out of order: {failure}", where=self.name, next_step=next_step
-            ) from None
+    async def _sit_out(self, messages: list[Message], gates: _Gates) -> JudgeReply:
+        if not gates.lost:
+            _log.warning("the judge %s is out of order: waiting for it", self.name)
+            try:
+                completion = await self._complete(self._patient, messages)
+            except PolicyFailure as failure:
+                gates.lost = str(failure)
+        if gates.lost:
+            what, next_step = f"the judge is out of order: {gates.lost}", "see to the judge and resume the run"
+            raise UpstreamError(75, what, where=self.name, next_step=next_step)
         _log.warning("the judge %s is back", self.name)
         self._num_failed = 0
         return JudgeReply(completion.text, completion.cost)

@@ -7,8 +7,9 @@ without a judge. A reward that cannot be trusted is masked and said to be bad. K
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from inbox_env.questions import Question
 from inbox_env.trajectory import Trajectory
@@ -17,6 +18,7 @@ from rewards.judge import Judge
 from rewards.ruler import Ruler
 
 Range = tuple[float, float]
+T = TypeVar("T")
 _ROUNDING = 1e-9
 
 
@@ -56,7 +58,7 @@ class Grader:
     async def judge_all(self, trajectories: Sequence[Trajectory], questions: Sequence[Question]) -> list[Trajectory]:
         """Return the trajectories with verdicts, each a play of the question at its place."""
         pairs = zip(trajectories, questions, strict=True)
-        return list(await asyncio.gather(*(self.judged(*pair) for pair in pairs)))
+        return await all_of(self.judged(*pair) for pair in pairs)
 
     async def grade(self, trajectory: Trajectory, question: Question) -> Graded:
         """Return one episode graded by the reward function, also where groups are ranked."""
@@ -66,7 +68,7 @@ class Grader:
     async def grade_group(self, trajectories: Sequence[Trajectory], question: Question) -> list[Graded]:
         """Return the episodes of one question graded, in their order."""
         if self.ruler is None:
-            return list(await asyncio.gather(*(self.grade(trajectory, question) for trajectory in trajectories)))
+            return await all_of(self.grade(trajectory, question) for trajectory in trajectories)
         judged = await self.judge_all(trajectories, [question] * len(trajectories))
         rewards = await self.ruler.rank(judged, question)
         return [Graded(trajectory, reward) for trajectory, reward in zip(judged, rewards, strict=True)]
@@ -91,3 +93,17 @@ def grade(
         if not low - _ROUNDING <= reward.value <= high + _ROUNDING:
             return Reward.unscorable(f"reward {reward.value:g} is outside {low:g}..{high:g}"), True
     return reward, False
+
+
+async def all_of(waiting: Iterable[Awaitable[T]]) -> list[T]:
+    """Return what all give, in their order; when one fails the others are let finish, since what a judge says is paid.
+
+    Then the first failure is raised.
+    """
+    results = await asyncio.gather(*waiting, return_exceptions=True)
+    done: list[T] = []
+    for result in results:
+        if isinstance(result, BaseException):
+            raise result
+        done.append(result)
+    return done

@@ -5,7 +5,6 @@ Knows nothing of tensors or optimisers.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +19,7 @@ from inbox_env.actions import StopReason
 from inbox_env.questions import Question
 from inbox_env.trajectory import write_trajectories
 from rewards.base import Reward
-from rewards.grader import Grader
+from rewards.grader import Grader, all_of
 
 CUT = frozenset({StopReason.MAX_TOKENS, StopReason.DEADLINE})  # ended in the middle of what it was doing
 
@@ -84,8 +83,8 @@ async def play_groups(
     envs = arena.envs(question for question in questions for _ in range(group_size))
     rollouts = await rollout_many(policy, envs, concurrency=concurrency, deadline_seconds=deadline_seconds)
     members = [rollouts[start : start + group_size] for start in range(0, len(rollouts), group_size)]
-    graded = await asyncio.gather(
-        *(grade_rollouts(grader, group, question, overlong) for group, question in zip(members, questions, strict=True))
+    graded = await all_of(
+        grade_rollouts(grader, group, question, overlong) for group, question in zip(members, questions, strict=True)
     )
     return [
         Group(question, one.rollouts, one.rewards, one.num_bad) for question, one in zip(questions, graded, strict=True)

@@ -89,7 +89,10 @@ class ApiPolicy:
 
 def load_api(spec: str, *, temperature: float = 0.0, seed: int = 0, patience: Patience | None = None) -> ApiPolicy:
     """Return the policy `api:PROVIDER/MODEL`; raises UsageError when litellm is not installed or no model is named."""
-    return ApiPolicy(make_client(spec.removeprefix(API), temperature=temperature, seed=seed, patience=patience))
+    model = spec.removeprefix(API)
+    if not all(model.partition("/")):
+        raise UsageError(66, f"no model named by {spec!r}", next_step="write api:PROVIDER/MODEL, as litellm names them")
+    return ApiPolicy(make_client(model, temperature=temperature, seed=seed, patience=patience))
 
 
 def make_client(model: str, *, base_url: str | None = None, **options: Any) -> ApiClient:
@@ -98,10 +101,7 @@ def make_client(model: str, *, base_url: str | None = None, **options: Any) -> A
     Raises UsageError when litellm is not installed or no model is named.
     """
     if not all(model.partition("/")):
-        what = f"no model named by {model!r}"
-        raise UsageError(
-            66, what, next_step="write PROVIDER/MODEL (a policy: api:PROVIDER/MODEL), as litellm names them"
-        )
+        raise UsageError(67, f"no model named by {model!r}", next_step="write PROVIDER/MODEL, as litellm names them")
     if find_spec("litellm") is None:
         raise UsageError(64, "a model behind an API needs litellm", next_step='pip install "mailsleuth[api]"')
     # A server on this machine seldom wants a key, but the client library always does.

@@ -21,7 +21,7 @@ from typing import Any
 from agent.policy import PolicyFailure, Usage
 from inbox_env.errors import UpstreamError
 
-_LOGGERS = ("LiteLLM", "LiteLLM Router", "LiteLLM Proxy")
+_LOGGERS = ("LiteLLM", "LiteLLM Router", "LiteLLM Proxy", "stamina")
 _REFUSED = {401: "the API refuses the key", 403: "the API refuses access", 404: "the API has no such model"}
 _PASSING = {408, 409, 425, 429}
 Message = dict[str, Any]
@@ -204,7 +204,7 @@ def _retry_after(error: Exception) -> float | None:
 
 
 def _quiet_litellm() -> Any:
-    """Return litellm (slow to import, so only when it is needed) without its telemetry, prints and downloads."""
+    """Return litellm (slow to import, so only when it is needed) without telemetry, prints, log lines and downloads."""
     os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")  # or it fetches a price list on import
     import litellm
 

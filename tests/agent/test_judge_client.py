@@ -12,6 +12,7 @@ from agent.judge_client import MAX_FAILURES, make_judge_model
 from agent.judge_config import JudgeConfig
 from inbox_env.errors import ExitCode, ResourceError, UpstreamError, UsageError
 from inbox_env.questions import Question
+from rewards.grader import all_of
 from rewards.judge import Judge
 from rewards.judge_cache import JudgeCache
 from tests.agent.chat_server import completion, failing, hang, reset, serving
@@ -143,6 +144,24 @@ async def test_a_lasting_outage_ends_with_the_code_of_a_failed_service():
             await judge.decide("one more", PLACE)
     assert time.monotonic() - started < 3
     assert failure.value.exit_code == ExitCode.UPSTREAM
+
+
+async def test_when_the_judge_is_out_for_good_nobody_waits_again():
+    with serving(failing(503)) as server:
+        judge = make_judge(server, retry_seconds=0.0, pause_seconds=0.8)
+        started = time.monotonic()
+        with pytest.raises(UpstreamError):
+            await all_of(judge.decide(f"place {number}", PLACE) for number in range(30))
+    assert time.monotonic() - started < 3
+
+
+async def test_a_spent_budget_lets_the_calls_under_way_finish():
+    with serving(RIGHT) as server:
+        judge = make_judge(server, max_calls=4)
+        with pytest.raises(ResourceError):
+            await all_of(judge.decide(f"place {number}", PLACE) for number in range(30))
+        kept = [judge.cache.get(judge.key(f"place {number}", PLACE)) is not None for number in range(30)]
+    assert sum(kept) == len(server.requests) == 4
 
 
 @pytest.mark.parametrize("status", [401, 403, 404])

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
-from agent.grpo.arenas import open_arena
+from agent.grpo.arenas import check_labels, open_arena
 from agent.grpo.config import DataConfig
 from inbox_env.env import EnvLimits
 from inbox_env.errors import UsageError
-from inbox_env.questions import write_questions
+from inbox_env.questions import Question, read_questions, write_questions
 from inbox_env.store import build_inbox
 from inbox_env.synthetic import generate_inbox
+from tests.agent.tiny import make_config
 
 SPLITS = ("train", "dev", "test")
 
@@ -69,3 +72,30 @@ def test_invented_inboxes_are_made_once_and_differ_by_split(tmp_path, monkeypatc
     assert len(files) == 6
     assert open_arena(config, "dev", EnvLimits()).questions == arenas["dev"].questions
     assert sorted((tmp_path / "data" / "cache").iterdir()) == files
+
+
+RULER = {"reward": {"kind": "ruler"}, "judge": {"model": "openai/m"}}
+
+
+def test_questions_without_labels_are_for_ranking_only(tmp_path, data, inboxes):
+    asked = {split: list(inbox.questions) for split, inbox in zip(SPLITS, inboxes, strict=True)}
+    asked["train"] = [Question(id="1", inbox=inboxes[0].name, question="Where?", is_labelled=False), *asked["train"]]
+    files = data(**asked)
+    train, dev, test = (open_arena(files, split, EnvLimits()) for split in SPLITS)
+    assert [question.is_labelled for question in train.questions[:2]] == [False, True]
+    check_labels(make_config(tmp_path, **RULER), train, (dev, test))
+    with pytest.raises(UsageError, match="training questions without labels"):
+        check_labels(make_config(tmp_path), train, (dev, test))
+    with pytest.raises(UsageError, match="the demonstrator needs labelled"):
+        check_labels(make_config(tmp_path, **RULER, warm_start={"steps": 1}), train, (dev, test))
+    with pytest.raises(UsageError, match="dev and test questions need labels"):
+        check_labels(make_config(tmp_path, **RULER), dev, (train, test))
+
+
+@pytest.mark.parametrize("more", [{"answer": "x"}, {"message_ids": ["<a>"]}])
+def test_a_question_with_an_answer_is_not_without_a_label(tmp_path, more):
+    (tmp_path / "q.jsonl").write_text(
+        json.dumps({"id": "1", "inbox": "i", "question": "?", "is_labelled": False, **more})
+    )
+    with pytest.raises(UsageError, match="has no answer and no message_ids"):
+        read_questions(tmp_path / "q.jsonl")
