@@ -1,16 +1,20 @@
-"""Rows F43 to F47, and the judge's part of F60 to F62: a judge that fails, babbles, is talked to, or would leak."""
+"""Rows F43 to F47: a judge that fails, babbles or is talked to, and rewards that say nothing."""
 
 from __future__ import annotations
 
 import json
-import logging
+import os
+import signal
+import time
 
 import pytest
 import torch
 
 from agent.arena import Arena
+from agent.grpo.checkpoint import latest_checkpoint
 from agent.grpo.groups import play_groups, training_samples
 from agent.grpo.metrics import read_metrics
+from agent.grpo.stop_signals import GivenUp, orderly_stop
 from agent.grpo.trainer import GrpoTrainer
 from agent.judge_audit import audit
 from agent.model_loading import load_trainee
@@ -24,12 +28,10 @@ from rewards.judge import RULE, Judge
 from rewards.judge_cache import JudgeCache
 from rewards.judge_model import JudgeFailure, ScriptedJudge
 from rewards.ladder import make_ladder
-from scripts.cli import main
 from scripts.judge_audit import read_attacks, read_labels
 from tests.agent.chat_server import completion, failing, hang, serving
 from tests.agent.tiny import LIMITS, ScriptedEngine, make_config
 from tests.faults.judge_site import RIGHT, SAID, by_place, make_judge_site
-from tests.faults.test_training_faults import CONFIG, SYNTHETIC
 
 CANARY = "sk-canary-0123456789abcdef"
 JUDGE = {"model": "openai/m", "call_seconds": 5.0, "retry_seconds": 0.3, "pause_seconds": 0.5}
@@ -200,6 +202,22 @@ def test_f46_a_reward_of_ones_own_that_is_no_number_or_out_of_range_ends_the_run
     assert failure.value.exit_code == ExitCode.DIVERGED
 
 
+def test_f43_a_run_that_waits_for_its_judge_can_be_stopped(start):
+    def stop_soon(handler):
+        if not stop.is_made:
+            os.kill(os.getpid(), signal.SIGTERM)
+        hang(handler)
+
+    with serving(*[by_place] * 8, *[failing(503)] * 3, stop_soon) as server:
+        options = {"run": {"checkpoint_every": 100}, "judge": {"retry_seconds": 0.0, "pause_seconds": 600.0}}
+        trainer = start(server, **options)
+        started = time.monotonic()
+        with pytest.raises(GivenUp), orderly_stop(grace_seconds=0.3) as stop:
+            trainer.train(stop=stop)
+        assert time.monotonic() - started < 20
+        assert latest_checkpoint(trainer.run).name == f"step-{len(rows(trainer)):06d}"
+
+
 async def play_group(trainer, *replies, said=SAID):
     """One group of four that say these things in turn, judged as scripted."""
     chat = trainer._chat
@@ -262,78 +280,3 @@ def test_ruler_trains_on_questions_without_labels(start):
     assert {one.reward for one in scored if one.answer == SAID[1]} <= {0.0, 0.5}
     assert sum(row["judge_calls"] for row in rows(trainer)) == len(server.requests) > 0
     assert all(row["accuracy"] == 0 for row in rows(trainer))
-
-
-@pytest.fixture
-def train(site, tmp_path, monkeypatch, capsys):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("OPENAI_API_KEY", CANARY)
-    config = CONFIG.replace('path = "base"', f'path = "{site / "base"}"').replace(
-        "max_new_tokens = 6", "max_new_tokens = 30"
-    )
-    (tmp_path / "run.toml").write_text(config + SYNTHETIC)
-    num_threads = torch.get_num_threads()
-
-    def run(*options):
-        sets = [part for option in options for part in (("--set", option) if "=" in option else (option,))]
-        return main(["train", "--config", "run.toml", *sets]), capsys.readouterr()
-
-    yield run
-    torch.set_num_threads(num_threads)
-
-
-def judged_by(server):
-    return ["judge.model=openai/m", f"judge.api_base={server.url}", "judge.retry_seconds=0", "judge.pause_seconds=0.3"]
-
-
-def test_f43_the_command_exits_6_and_resumes(train, tmp_path):
-    with serving(failing(503)) as server:
-        code, streams = train(*judged_by(server))
-    assert code == ExitCode.UPSTREAM
-    assert streams.err.splitlines()[-1].startswith("error[E-NET-75]: the judge is out of order: api: ServiceUnavail")
-    with serving(by_place) as server:
-        changed = [option.replace("pause_seconds=0.3", "pause_seconds=9") for option in judged_by(server)]
-        code, streams = train("--resume", *changed)
-        assert code == ExitCode.USAGE  # another address is another judge
-        assert "judge.api_base" in streams.err
-        assert train("--clean", *judged_by(server))[0] == 0
-    assert (tmp_path / "data" / "runs" / "run" / "judge.sqlite").is_file()
-
-
-@pytest.mark.parametrize(
-    ("options", "words"),
-    [
-        (["reward.kind=ruler"], "needs a judge"),
-        (["reward.kind=custom"], "reward.function go together"),
-        (["reward.kind=custom", "reward.function=no/file.py:f"], "no such file to reward with"),
-        (["reward.kind=custom", "reward.function=json:dumps"], "another signature"),
-        (["judge.model=m", "judge.api_base=http://127.0.0.1:1"], "no model named by 'm'"),
-        (["judge.model=openai/m", "judge.api_base=https://k:secret@x.example"], "keys belong in the environment"),
-        (["judge.model=openai/m", "judge.api_base=https://x.example/v1"], "--yes-send"),
-    ],
-)
-def test_f61_what_cannot_be_used_or_may_not_be_sent_is_refused_before_anything_is_made(train, tmp_path, options, words):
-    code, streams = train(*options)
-    assert code == ExitCode.USAGE
-    assert words in streams.err
-    assert "secret" not in streams.err
-    assert streams.err.splitlines()[-1].startswith("error[E-USE-")
-    assert not (tmp_path / "data" / "runs").exists()
-
-
-def test_f60_f62_no_key_and_no_mail_is_in_any_file_or_stream_beyond_what_is_meant_to_hold_it(train, tmp_path, caplog):
-    caplog.set_level(logging.DEBUG)
-    echo = failing(400, f"Incorrect API key provided: {CANARY}. See https://x.example/?key={CANARY}")
-    script = [echo, failing(500, f"key={CANARY}"), by_place, hang, by_place, echo, by_place]
-    with serving(*script) as server:
-        code, streams = train(*judged_by(server), "judge.call_seconds=0.5", "--debug")
-        assert (code, streams.err) == (0, "")
-        assert {header["authorization"] for header in server.headers} == {f"Bearer {CANARY}"}
-    with serving(failing(401, CANARY)) as server:
-        code, refused = train("--clean", *judged_by(server), "--debug")
-        assert code == ExitCode.UPSTREAM
-    files = b"".join(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
-    ours = "".join(record.getMessage() for record in caplog.records if not record.name.startswith("openai"))
-    assert CANARY.encode() not in files
-    assert CANARY not in streams.out + streams.err + refused.out + refused.err + ours
-    assert SAID[0] not in streams.err + refused.err + ours
