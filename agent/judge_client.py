@@ -80,7 +80,7 @@ class ApiJudge:
                 self._num_failed += 1
                 raise JudgeFailure(str(failure)) from None
             self._num_failed = 0
-            return JudgeReply(completion.text, completion.cost)
+            return _reply(completion)
 
     @property
     def _is_out(self) -> bool:
@@ -98,7 +98,7 @@ class ApiJudge:
             raise UpstreamError(75, what, where=self.name, next_step=next_step)
         _log.warning("the judge %s is back", self.name)
         self._num_failed = 0
-        return JudgeReply(completion.text, completion.cost)
+        return _reply(completion)
 
     async def _complete(self, client: ApiClient, messages: list[Message]) -> Completion:
         self._budget.take()
@@ -111,6 +111,12 @@ class ApiJudge:
         if self._gates is None or self._gates.loop is not loop:
             self._gates = _Gates(loop, asyncio.Semaphore(self._concurrency), asyncio.Lock())
         return self._gates
+
+
+def _reply(completion: Completion) -> JudgeReply:
+    if completion.is_cut:  # the same question would be cut again
+        raise JudgeFailure("the reply was cut by judge.max_tokens or the model's context", cost=completion.cost)
+    return JudgeReply(completion.text, completion.cost)
 
 
 def make_judge_model(config: JudgeConfig, ledger: JudgeCache) -> ApiJudge:

@@ -54,8 +54,8 @@ class JudgeConfig(Section):
     """How long one question is tried again before its rollout counts as unscorable."""
     pause_seconds: float = Field(default=600.0, ge=0)
     """How long a run waits for a judge that has failed three times in a row, before it stops and can be resumed."""
-    max_tokens: int = Field(default=1024, ge=16)
-    """Most tokens of a reply."""
+    max_tokens: int = Field(default=2048, ge=16)
+    """Most tokens of a reply, of which a model that reasons needs more; a reply that is cut is unscorable."""
     ruler_chars: int = Field(default=6000, ge=500)
     """Most characters of one rollout that are shown when rollouts are ranked."""
 

@@ -70,11 +70,11 @@ class Judge:
             return Verdict(value="wrong", judge=RULE, key=key, reason=rule)
         if (said := self.cache.get(key)) is not None:
             return self._verdict(key, VerdictReply.model_validate_json(said))
-        if (asking := self._asking.get(key)) is not None:
-            return (await asyncio.shield(asking)).model_copy(update={"num_calls": 0, "cost": 0.0})
+        if (asked := self._asking.get(key)) is not None:
+            return (await asyncio.shield(asked)).model_copy(update={"num_calls": 0, "cost": 0.0})
         self._asking[key] = asking = asyncio.ensure_future(self._ask(key, answer, question))
         asking.add_done_callback(lambda _: self._asking.pop(key, None))
-        return await asking
+        return await asyncio.shield(asking)  # others may wait for it when this one is cancelled
 
     def key(self, answer: str, question: Question) -> str:
         """Return what identifies this question to this judge."""

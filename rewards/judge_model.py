@@ -91,9 +91,8 @@ async def ask_for(
     """
     cost = 0.0
     for num_calls in range(1, MAX_TRIES + 1):
-        again = [{"role": "user", "content": NOT_THE_OBJECT}] if num_calls > 1 else []
         try:
-            reply = await model.ask([*messages, *again])
+            reply = await model.ask(messages if num_calls == 1 else _again(messages))
         except JudgeFailure as failure:
             raise JudgeFailure(str(failure), num_calls, cost + failure.cost) from None
         cost += reply.cost
@@ -101,6 +100,12 @@ async def ask_for(
         if found is not None and check(found):
             return found, Spent(num_calls, cost)
     raise JudgeFailure(f"no readable verdict in {MAX_TRIES} replies", MAX_TRIES, cost)
+
+
+def _again(messages: list[Message]) -> list[Message]:
+    """Return the messages with the reminder in the last: some templates refuse two messages of one role in a row."""
+    *before, last = messages
+    return [*before, {**last, "content": f"{last['content']}\n\n{NOT_THE_OBJECT}"}]
 
 
 def _read(shape: type[Reply], text: str) -> Reply | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+from collections import Counter
 from collections.abc import Sequence
 
 from agent.grpo.distributed import ALONE, Peers
@@ -10,6 +12,10 @@ from inbox_env.trajectory import Verdict
 from rewards.grader import Grader
 from rewards.judge import RULE
 from rewards.judge_model import Spent
+
+WARN_SHARE = 0.5
+
+_log = logging.getLogger(__name__)
 
 
 class JudgeMeter:
@@ -23,6 +29,7 @@ class JudgeMeter:
         """Return the metrics of a step's groups, with what was spent since the last call; nothing without a judge."""
         if self._grader.judge is None and self._grader.ruler is None:
             return {}
+        _warn(groups)
         before, self._before = self._before, self._spent()
         calls, cost = self._before.num_calls - before.num_calls, self._before.cost - before.cost
         return {
@@ -34,6 +41,17 @@ class JudgeMeter:
     def _spent(self) -> Spent:
         source = self._grader.judge or self._grader.ruler
         return source.cache.spent() if source else Spent()
+
+
+def _warn(groups: Sequence[Group]) -> None:
+    """Say when most answers that needed a verdict got none: such a run learns from what is easy to match alone."""
+    verdicts = [
+        verdict for group in groups for one in group.rollouts if (verdict := one.trajectory.verdict) is not None
+    ]
+    reasons = Counter(verdict.reason for verdict in verdicts if verdict.value == "unscorable")
+    if reasons.total() > WARN_SHARE * len(verdicts):
+        reason = reasons.most_common(1)[0][0]
+        _log.warning("%d of %d answers got no verdict, most often: %s", reasons.total(), len(verdicts), reason)
 
 
 def verdict_metrics(groups: Sequence[Group]) -> dict[str, float]:

@@ -63,8 +63,15 @@ async def test_prose_is_asked_again_twice():
     with serving(completion(text="It is right.")) as server:
         verdict = await make_judge(server).decide("on the hill", PLACE)
     assert (verdict.value, verdict.num_calls, len(server.requests)) == ("unscorable", 3, 3)
-    assert len(server.requests[2]["messages"]) == 3
+    assert len(server.requests[2]["messages"]) == 2
     assert "tools" not in server.requests[0]
+
+
+async def test_a_reply_that_is_cut_says_what_to_raise():
+    with serving(completion(text='{"reason": "because', finish="length")) as server:
+        verdict = await make_judge(server, max_tokens=16).decide("on the hill", PLACE)
+    assert (verdict.value, len(server.requests)) == ("unscorable", 1)
+    assert "judge.max_tokens" in verdict.reason
 
 
 async def test_no_more_calls_are_under_way_than_allowed():

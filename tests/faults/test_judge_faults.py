@@ -143,7 +143,7 @@ def test_f43_a_lasting_outage_pauses_then_exits_6_and_the_run_goes_on_from_there
 @pytest.mark.parametrize(
     "reply", ["", "Tru", "It is right.", '{"verdict": "right"', '{"reason": 1, "verdict": "right"}']
 )
-def test_f44_no_readable_verdict_in_three_replies_is_unscorable_and_counted(start, reply):
+def test_f44_no_readable_verdict_in_three_replies_is_unscorable_and_counted(start, caplog, reply):
     with serving(completion(text=reply)) as server:
         trainer = start(server, grpo={"steps": 1, "questions_per_step": 1, "group_size": 4})
         before = {name: tensor.clone() for name, tensor in trainer.model.state_dict().items()}
@@ -153,6 +153,7 @@ def test_f44_no_readable_verdict_in_three_replies_is_unscorable_and_counted(star
     assert judged
     assert all((one.verdict.value, one.reward) == ("unscorable", None) for one in judged)
     assert row["judge_unscorable_fraction"] == 1.0
+    assert "answers got no verdict, most often: no readable verdict in 3 replies" in caplog.text
     assert len(server.requests) == 3 * len({one.answer for one in judged})
     assert all(torch.equal(tensor, before[name]) for name, tensor in trainer.model.state_dict().items())
 

@@ -75,7 +75,8 @@ async def test_what_is_no_verdict_is_asked_for_twice_more_and_then_unscorable(bu
     assert judged.verdict.value == "unscorable"
     assert len(model.asked) == judged.verdict.num_calls == 3
     assert ladder_value(judged) is None
-    assert [messages[-1]["content"] == NOT_THE_OBJECT for messages in model.asked] == [False, True, True]
+    assert [messages[-1]["content"].endswith(NOT_THE_OBJECT) for messages in model.asked] == [False, True, True]
+    assert [[message["role"] for message in messages] for messages in model.asked] == [["system", "user"]] * 3
 
 
 async def test_the_second_try_counts(build):
@@ -107,6 +108,16 @@ async def test_the_same_is_asked_once_at_a_time_and_once_for_ever(build, tmp_pat
     assert sorted(verdict.num_calls for verdict in verdicts) == [0] * 5 + [1]
     again = Judge(ScriptedJudge(JudgeFailure("out")), JudgeCache(tmp_path / "judge.sqlite"))
     assert (await again.judged(trajectories[0], PLACE)).verdict.value == "right"
+
+
+async def test_one_that_leaves_does_not_take_the_verdict_with_it(build):
+    judge = Judge(ScriptedJudge(RIGHT, seconds=0.05))
+    first = asyncio.ensure_future(judge.decide(DOUBTFUL, PLACE))
+    second = asyncio.ensure_future(judge.decide(DOUBTFUL, PLACE))
+    await asyncio.sleep(0.01)
+    first.cancel()
+    assert (await second).value == "right"
+    assert first.cancelled()
 
 
 async def test_another_question_gold_answer_or_judge_is_another_key(build):
