@@ -12,7 +12,15 @@ from datetime import UTC, date, datetime, time
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    model_serializer,
+    model_validator,
+)
 
 from inbox_env.errors import UsageError
 
@@ -63,6 +71,14 @@ class Question(BaseModel):
         if self.answerable == (self.kind == "unanswerable"):
             raise ValueError("kind 'unanswerable' and answerable=false go together")
         return self
+
+    @model_serializer(mode="wrap")
+    def _row(self, make: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """A label is the rule, so that only its absence is written: files and their hashes stay as they were."""
+        row: dict[str, Any] = make(self)
+        if self.is_labelled:
+            row.pop("is_labelled", None)
+        return row
 
     @property
     def as_of(self) -> datetime | None:
