@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+from contextlib import closing
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path
@@ -57,8 +58,8 @@ def run(args: argparse.Namespace) -> int:
     labels, attacks = read_labels(args.labels), read_attacks(args.attacks)
     config = _config(args)
     confirm_sending((), is_agreed=args.yes_send, judge=config)
-    cache = JudgeCache(args.cache)
-    report = asyncio.run(audit(make_judge_model(config, cache), cache, labels, attacks))
+    with closing(JudgeCache(args.cache)) as cache:
+        report = asyncio.run(audit(make_judge_model(config, cache), cache, labels, attacks))
     if args.json:
         print(report.model_dump_json())
     else:
