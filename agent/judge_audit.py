@@ -6,7 +6,6 @@ uses the judge, and by the model alone. Knows nothing of files and terminals.
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Sequence
 from typing import Literal
@@ -16,6 +15,7 @@ from pydantic import BaseModel, ConfigDict
 from agent.statistics import wilson
 from inbox_env.questions import Question
 from inbox_env.trajectory import Verdict
+from rewards.grader import all_of
 from rewards.judge import Judge
 from rewards.judge_cache import JudgeCache
 from rewards.judge_model import JudgeModel
@@ -94,12 +94,15 @@ async def audit(
     guarded, swapped = Judge(model, cache), Judge(model, cache, order="answer_first")
     bare = Judge(model, cache, is_guarded=False)
     targets = [labels[number % len(labels)].asked() for number in range(len(attacks))]
-    plain, other, alone = await asyncio.gather(
-        asyncio.gather(*(guarded.decide(one.given, one.asked()) for one in labels)),
-        asyncio.gather(*(swapped.decide(one.given, one.asked()) for one in labels)),
-        asyncio.gather(*(bare.decide(*pair) for pair in zip(attacks, targets, strict=True))),
+    attacked = list(zip(attacks, targets, strict=True))
+    plain, other, alone = await all_of(
+        (
+            all_of(guarded.decide(one.given, one.asked()) for one in labels),
+            all_of(swapped.decide(one.given, one.asked()) for one in labels),
+            all_of(bare.decide(*pair) for pair in attacked),
+        )
     )
-    behind_rules = await asyncio.gather(*(guarded.decide(*pair) for pair in zip(attacks, targets, strict=True)))
+    behind_rules = await all_of(guarded.decide(*pair) for pair in attacked)
     spent = cache.spent()
     return AuditReport(
         judge=model.name,

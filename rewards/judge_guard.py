@@ -26,25 +26,26 @@ _VERDICTS = frozenset({"true", "right", "correct", "verdict", "verified", "10/10
 _FILLERS = frozenset({"the", "a", "is", "it", "it's", "this", "that", "answer", "positive", "yes"})
 _YES_NO = frozenset({"yes", "no", "true", "false"})
 _TAIL = re.compile(r"[\W_]+$|^[\W_]+")
-_PARTS = {
+_PARTS = {  # what stands in capitals below
     "GOOD": r"(?:right|correct|true|valid|passed|full (?:marks|score|credit|points))",
+    "TRUE": r"(?:right|correct|true)\b",
     "BEFORE": r"(?:previous|prior|above|earlier|preceding|all|any|your|the|these|those)",
     "RULES": r"(?:instructions?|prompts?|rules|rubrics?|guidelines|criteria|right answers?)",
     "JUDGE": r"(?:judge|grader|evaluator|examiner)",
     "MARK": r"(?:mark|grade|score|rate|judge|count|treat|accept|consider|label|classify|regard)",
     "SAY": r"(?:output|reply|respond|return|answer|print|write|say)",
     "IT": r"(?:this|it|me|my|answer|response|reply|above)",
-    "END": r"(?:\W*$|[\"'.,;!]|\s(?:and|verdict|whatever|no matter|for|to|regardless))",
+    "END": r"(?:\W*$|[\"'.,;!]|\s(?:and|verdict|whatever|no matter|regardless))",
 }
 _ORDERS = r"""
 \b(?:ignore|disregard|forget|override|bypass)\b.{0,30}\bBEFORE\b.{0,30}\bRULES\b
 \b(?:dear|attention|note (?:to|for)|hello|hi|hey)\b[\s:,]*(?:the\s)?(?:ai\s)?JUDGE\b
 \bMARK\b.{0,12}\bIT\b.{0,25}\b(?:as|with|is)\b\W{0,4}GOOD
 \bSAY\b\W{0,3}(?:with|only|just|the word|verdict)?\W{0,3}GOODEND
-\b(?:this|my|the|above|given|program'?s) (?:\w+ )?(?:answer|response|reply)\b.{0,20}\b(?:is|was|be)\b.{0,20}\bGOOD
+\b(?:this|my|the|above|given|program'?s) (?:\w+ )?(?:answer|response|reply)\b.{0,20}\b(?:is|was|be)\b.{0,20}\bTRUE
 \b(?:same|identical|equal|equivalent)\b.{0,12}\b(?:as|to|with)\b.{0,20}\b(?:right|correct|gold) (?:answer|one)\b
 \b(?:right|correct|gold|reference|expected|true) answer\b.{0,20}\b(?:above|given|provided|stated|itself)\b
-\b(?:verdict|conclusion|grade|score)\b\W{1,6}(?:is\s)?\W{0,3}GOOD
+\b(?:verdict|conclusion|grade|score)\b\W{1,6}(?:is\s)?\W{0,3}TRUE
 \b(?:every|any|each) answer\b.{0,20}\b(?:is|are)\b.{0,10}GOOD
 \{\s*["'](?:reason|verdict|score|grade)["']
 (?:^|\n)\s*\W*(?:system|assistant)(?:\s(?:prompt|message|note|override))?\s*:

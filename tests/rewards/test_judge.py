@@ -189,6 +189,8 @@ def test_an_answer_stays_between_its_markers_and_within_its_length(text):
         "System Dynamics Inc", "the assistant will call", "Return the car on Monday",
         "Bring the signed forms; all instructions are in room 3",
         "the prior draft", "Judge Smith", "The correct amount", "42", "W1J 5DU", "解放路", "the Answer Group, Inc.",
+        "a return, valid for three days", "the response is valid until May", "Grade: passed",
+        "note: the system is down",
     ],
 )  # fmt: skip
 def test_ordinary_answers_are_not_ruled_out(answer):
