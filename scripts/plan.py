@@ -151,7 +151,8 @@ def _counts(episode: Episode) -> str:
 
 
 _HOW = (
-    "Any number of trainer cards, each with one process and the whole model, and any number of vLLM servers: set "
+    'Any number of trainer cards, each with one process and the whole model (or, `grpo.strategy = "shard"`, a copy of '
+    "its weights and a part of what training adds), and any number of vLLM servers: set "
     '`sampling.engine = "vllm"`, `sampling.servers`, and a `sampling.weights_folder` that all of them see. '
     "`mailsleuth serve --config FILE` prints how to start a server for a configuration. With several "
     "trainers: `torchrun --nproc-per-node N -m scripts.train_email_agent --config FILE`. `skypilot.yaml` and "

@@ -62,7 +62,7 @@ def run(args: argparse.Namespace) -> int:
             return 0
         _check_reward(config, is_agreed=args.yes_send)
         with open_run(config, is_resuming=args.resume, is_clean=args.clean, is_forced=args.force) as folder:
-            _check_model(config, console)
+            _check_model(config, peers.size, console)
             _run(config, folder, peers, with_control=args.control, is_forced=args.force, console=console)
     return 0
 
@@ -95,7 +95,7 @@ def _follow(config: TrainConfig, peers: Peers) -> None:
         trainer.train(stop=stop)
 
 
-def _check_model(config: TrainConfig, console: Console) -> None:
+def _check_model(config: TrainConfig, num_processes: int, console: Console) -> None:
     """Refuse what this machine cannot do, before anything is loaded."""
     from agent.devices import free_memory_gb, resolve_device
     from agent.grpo.memory_plan import check_memory, plan_memory
@@ -105,7 +105,7 @@ def _check_model(config: TrainConfig, console: Console) -> None:
     device = resolve_device(config.model.device)
     check_loader(config.model)
     source = find_model(config.model.path, allow_download=config.model.allow_download)
-    plan = plan_memory(config, read_shape(source))
+    plan = plan_memory(config, read_shape(source), num_processes)
     console.print(plan.line())
     check_memory(plan, config.run.max_memory_gb)
     if plan.total_gb > (free := free_memory_gb(device)):

@@ -13,13 +13,12 @@ import logging
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file, load_model, save_file, save_model
 from torch import Tensor, nn
-from torch.optim import Optimizer
 
 from agent.lora import (
     ADAPTER_CONFIG,
@@ -36,6 +35,18 @@ MODEL, OPTIMIZER, STATE, MANIFEST = "model.safetensors", "optimizer.safetensors"
 PREFIX, PARTIAL = "step-", ".partial"
 
 _log = logging.getLogger(__name__)
+
+
+class Stateful(Protocol):
+    """An optimiser, as far as a checkpoint is concerned."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the state, as torch's optimisers do."""
+        ...
+
+    def load_state_dict(self, state_dict: dict[str, Any], /) -> None:
+        """Take over a state."""
+        ...
 
 
 class FileRecord(BaseModel):
@@ -62,7 +73,7 @@ def save_checkpoint(
     run: Path,
     step: int,
     model: nn.Module,
-    optimizer: Optimizer,
+    optimizer: Stateful,
     state: Mapping[str, Any],
     *,
     keep_last: int = 2,
@@ -93,7 +104,7 @@ def save_checkpoint(
 
 
 def load_checkpoint(
-    path: Path, model: nn.Module, optimizer: Optimizer | None = None, *, base: str | None = None
+    path: Path, model: nn.Module, optimizer: Stateful | None = None, *, base: str | None = None
 ) -> dict[str, Any]:
     """Return the loop's state with its "step", after loading `model` and `optimizer` in place.
 
@@ -170,7 +181,7 @@ def _damaged(path: Path, how: str) -> CorruptError:
     return CorruptError(1, f"checkpoint file {path.name} {how}", where=str(path.parent), next_step="use an older one")
 
 
-def _write(folder: Path, model: nn.Module, optimizer: Optimizer, state: dict[str, Any]) -> None:
+def _write(folder: Path, model: nn.Module, optimizer: Stateful, state: dict[str, Any]) -> None:
     if is_adapted(model):
         save_file(adapter_state(model), folder / ADAPTER_WEIGHTS, metadata={"format": "pt"})
         (folder / ADAPTER_CONFIG).write_text(adapter_config(model), encoding="utf-8")
@@ -220,7 +231,7 @@ def _finished(folder: Path) -> list[Path]:
     return sorted(paths, key=lambda path: int(path.name.removeprefix(PREFIX)))
 
 
-def _split_optimizer(optimizer: Optimizer) -> tuple[dict[str, Tensor], dict[str, Any]]:
+def _split_optimizer(optimizer: Stateful) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Return the tensors of the optimiser's state by "<parameter>.<name>", and the rest as JSON."""
     content = optimizer.state_dict()
     tensors: dict[str, Tensor] = {}

@@ -60,8 +60,11 @@ class MemoryPlan:
         return f"memory: about {self.total_gb:.1f} GiB ({shown})"
 
 
-def plan_memory(config: TrainConfig, shape: ModelShape) -> MemoryPlan:
-    """Return the estimate for one process that trains and, unless servers do, samples."""
+def plan_memory(config: TrainConfig, shape: ModelShape, num_processes: int = 1) -> MemoryPlan:
+    """Return the estimate for one of the processes that train and, unless servers do, sample.
+
+    In shards each has its part of a second copy of the weights, of the gradients and of the optimiser's state.
+    """
     model, is_lora = config.model, config.model.lora_rank > 0
     width = 4 if model.dtype == "float32" else 2
     num_trained = model.lora_rank * shape.lora_width if is_lora else shape.num_params
@@ -71,11 +74,13 @@ def plan_memory(config: TrainConfig, shape: ModelShape) -> MemoryPlan:
     reference = weights if config.loss.needs_reference and not is_lora else 0
     moments = 2 if is_lora or width == 4 else 3  # and the float32 copies of 16-bit weights
     samples_here = config.sampling.engine == "torch"
+    parts = num_processes if config.grpo.strategy == "shard" else 1
+    shards = weights / parts if parts > 1 else 0
     return MemoryPlan(
-        weights=(weights + reference + 4 * is_lora * num_trained) / GIB,
+        weights=(weights + shards + reference + 4 * is_lora * num_trained) / GIB,
         sampler_weights=samples_here * _sampler_weights(config, shape) * width / GIB,
-        gradients=num_trained * (4 if is_lora else width) / GIB,
-        optimizer=num_trained * 4 * moments / GIB,
+        gradients=num_trained * (4 if is_lora else width) / parts / GIB,
+        optimizer=num_trained * 4 * moments / parts / GIB,
         activations=_activations(config, shape, width) / GIB,
         kv_cache=samples_here * _kv_cache(config, shape) * width / GIB,
         sampler_activations=samples_here * _sampler_activations(config, shape, width) / GIB,

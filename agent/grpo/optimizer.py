@@ -10,17 +10,21 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from agent.grpo.sharding import ShardedModel, ShardedOptimizer
 from agent.grpo.step_config import GrpoConfig
 
 _COPY = "float32_copy"
 
 
-def make_optimizer(model: nn.Module, config: GrpoConfig) -> torch.optim.AdamW:
-    """Return the optimiser of a model's trainable weights."""
-    trainable = [parameter for parameter in model.parameters() if parameter.requires_grad]
+def make_optimizer(
+    model: nn.Module, config: GrpoConfig, shards: ShardedModel | None = None
+) -> torch.optim.AdamW | ShardedOptimizer:
+    """Return the optimiser of a model's trainable weights, or of its shards."""
+    trainable = [parameter for parameter in (shards or model).parameters() if parameter.requires_grad]
     is_plain = all(parameter.dtype == torch.float32 for parameter in trainable)
     kind = torch.optim.AdamW if is_plain else CopyingAdamW
-    return kind(trainable, lr=config.learning_rate, betas=config.betas, weight_decay=config.weight_decay)
+    adam = kind(trainable, lr=config.learning_rate, betas=config.betas, weight_decay=config.weight_decay)
+    return adam if shards is None else ShardedOptimizer(adam, shards)
 
 
 class CopyingAdamW(torch.optim.AdamW):

@@ -66,6 +66,9 @@ class GrpoConfig(Section):
     """Norm to which the gradient is clipped."""
     micro_batch_tokens: int = Field(default=4096, ge=1)
     """Tokens of one packed forward and backward pass; bounds memory, not the result."""
+    strategy: Literal["replicate", "shard"] = "replicate"
+    """Under torchrun: every process keeps gradients and optimiser state of the whole model, or (shard: FSDP2) a part.
+    Shards train beside a whole copy of the weights, which samples and is saved; one process alone has none."""
     share_prefixes: bool = False
     """Read what the rollouts of a group begin with alike, their prompt, once in a pass: faster, equal to rounding."""
 

@@ -37,6 +37,7 @@ from agent.grpo.prefetch import Batch, Prefetch
 from agent.grpo.question_order import QuestionOrder
 from agent.grpo.reference import make_reference
 from agent.grpo.samples import TrainingSample
+from agent.grpo.sharding import gathered, make_shards
 from agent.grpo.step_metrics import rollout_metrics, update_metrics
 from agent.grpo.stop_signals import GivenUp, StopRequest, cancel_grace
 from agent.grpo.update import Update, update
@@ -76,7 +77,8 @@ class GrpoTrainer:
         enable_segment_attention(model)
         self._reference = make_reference(model) if config.loss.needs_reference else None
         self.engine = make_engine(config, model, chat, run, peers)
-        self._optimizer = make_optimizer(model, config.grpo)
+        self._shards = make_shards(model, config.grpo.strategy, peers)
+        self._optimizer = make_optimizer(model, config.grpo, self._shards)
         self._base = base_sha256(model) if is_adapted(model) else None
         is_middling = config.grpo.curriculum == "middling"
         self._order = QuestionOrder(train.questions, config.run.seed, prefer_middling=is_middling)
@@ -147,8 +149,11 @@ class GrpoTrainer:
             stop.leave()
 
     def _save_before_step(self) -> None:
-        """Save the state before a step that was given up, unless its update has begun or there was none yet."""
-        if self._before_step is None:
+        """Save the state before a step that was given up, unless its update has begun or there was none yet.
+
+        Shards are not gathered for it: the others may not be there to give theirs.
+        """
+        if self._before_step is None or self._shards is not None:
             return
         self.step, state = self._before_step
         if self.step and self.step % self.config.run.checkpoint_every:
@@ -162,10 +167,10 @@ class GrpoTrainer:
         return self._write_checkpoint(self._state())
 
     def _write_checkpoint(self, state: dict[str, Any]) -> Path:
-        keep = self.config.run.keep_checkpoints
+        keep, optimizer = self.config.run.keep_checkpoints, gathered(self._optimizer)
         if not self._peers.is_first:
             return self.run
-        return save_checkpoint(self.run, self.step, self.model, self._optimizer, state, keep_last=keep, base=self._base)
+        return save_checkpoint(self.run, self.step, self.model, optimizer, state, keep_last=keep, base=self._base)
 
     def evaluate(self, arena: Arena, questions: tuple[Question, ...], name: str = "local") -> list[Rollout]:
         """Return one rollout of each question at the evaluation temperature."""
@@ -256,6 +261,7 @@ class GrpoTrainer:
             num_updates=config.grpo.updates_per_step,
             max_sequence_tokens=config.max_sampled_tokens,
             share_prefixes=config.grpo.share_prefixes,
+            shards=self._shards,
             guard=self._guards.spikes,
             peers=self._peers,
         )

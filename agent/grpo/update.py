@@ -8,9 +8,11 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 import torch
 from torch import Tensor, nn
+from torch.distributed.tensor import DTensor
 from torch.optim import Optimizer
 from transformers import PreTrainedModel
 
@@ -23,7 +25,9 @@ from agent.grpo.packing import MicroBatch, pack
 from agent.grpo.reference import Reference
 from agent.grpo.samples import TrainingSample
 from agent.grpo.scoring import settle
+from agent.grpo.sharding import ShardedModel, ShardedOptimizer
 
+Score = Callable[[MicroBatch], tuple[Tensor, Tensor]]
 Guard = Callable[[float, float], str]  # (loss, gradient norm) -> why the update must not be made, or ""
 
 
@@ -51,7 +55,7 @@ def refuse_not_finite(loss: float, grad_norm: float) -> str:
 
 def update(
     model: PreTrainedModel,
-    optimizer: Optimizer,
+    optimizer: Optimizer | ShardedOptimizer,
     samples: Sequence[TrainingSample],
     config: LossConfig,
     *,
@@ -62,6 +66,7 @@ def update(
     num_updates: int = 1,
     max_sequence_tokens: int = 0,
     share_prefixes: bool = False,
+    shards: ShardedModel | None = None,
     guard: Guard = refuse_not_finite,
     peers: Peers = ALONE,
 ) -> Update:
@@ -70,7 +75,7 @@ def update(
     The shares are dealt out in turn, so that each has rollouts of every group. `max_tokens` bounds a micro-batch;
     `max_sequence_tokens` is the most that a sequence can sample (for a constant average); with `share_prefixes` the
     equal beginnings of sequences are read once. `samples` are this process's share; the result is that of all `peers`
-    together.
+    together. With `shards`, whose parameters `optimizer` has, those are trained and `model` takes the weights over.
     """
     shares = (samples[number::num_updates] for number in range(num_updates))
     plan = [pack(share, max_tokens, share_prefixes=share_prefixes) for share in shares]
@@ -83,16 +88,16 @@ def update(
             max_sequence_tokens,
         )
         optimizer.zero_grad(set_to_none=True)
-        found = _backward(model, batches, config, size, temperature).with_peers(peers)
-        peers.sum_gradients(model)
-        norm = float(nn.utils.clip_grad_norm_(model.parameters(), grad_clip))
+        score = partial(action_logprobs, model) if shards is None else shards
+        num_passes = 0 if shards is None else max(peers.gather([len(batches)]))
+        found = _backward(partial(score, temperature=temperature), model.device, batches, config, size)
+        _sum_gradients(model, shards, num_passes - len(batches), peers)
+        found = found.with_peers(peers)
+        norm = _clip(model if shards is None else shards, grad_clip)
         reason = guard(found.loss, norm)
         if not reason:
             optimizer.step()
-        tensors = _tensors(batches, found.logprobs) if reason else {}
-        done.append(
-            Update(found.loss, norm, found.num_tokens, found.statistics, not reason, found.mismatch, reason, tensors)
-        )
+        done.append(found.update(norm, reason, _tensors(batches, found.logprobs) if reason else {}))
         if reason:
             break
     return _together(done, mismatch if mismatch.num_tokens else done[0].mismatch)
@@ -108,19 +113,38 @@ class _Found:
     mismatch: Mismatch = field(default_factory=Mismatch)
     logprobs: list[Tensor] = field(default_factory=list)
 
+    def update(self, norm: float, reason: str, tensors: dict[str, Tensor]) -> Update:
+        """Return the update that this was, or that was refused for `reason`."""
+        means = self.num_tokens, self.statistics, not reason, self.mismatch
+        return Update(self.loss, norm, *means, reason, tensors)
+
     def with_peers(self, peers: Peers) -> _Found:
         """Return the sums over all processes, with this one's logprobs."""
         loss, num_tokens = peers.sum(self.loss), peers.sum(self.num_tokens)
         return _Found(loss, num_tokens, peers.sum(self.statistics), peers.sum(self.mismatch), self.logprobs)
 
 
+def _sum_gradients(model: PreTrainedModel, shards: ShardedModel | None, num_behind: int, peers: Peers) -> None:
+    """Sum the gradients of all processes; shards do it in each pass, of which every process must make as many."""
+    if shards is None:
+        peers.sum_gradients(model)
+    else:
+        shards.idle(num_behind)
+
+
+def _clip(model: nn.Module, grad_clip: float) -> float:
+    """Clip the gradient's norm, over all shards if there are any, and return what it was."""
+    norm = nn.utils.clip_grad_norm_(model.parameters(), grad_clip)
+    return float(norm.full_tensor() if isinstance(norm, DTensor) else norm)
+
+
 def _backward(
-    model: PreTrainedModel, batches: Sequence[MicroBatch], config: LossConfig, size: StepSize, temperature: float
+    score: Score, device: torch.device, batches: Sequence[MicroBatch], config: LossConfig, size: StepSize
 ) -> _Found:
     found = _Found()
     for packed in batches:
-        batch = packed.to(model.device)
-        logprobs, entropy = action_logprobs(model, batch, temperature)
+        batch = packed.to(device)
+        logprobs, entropy = score(batch)
         loss, statistics = policy_loss(
             config,
             logprobs,

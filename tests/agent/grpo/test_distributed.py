@@ -19,7 +19,6 @@ from agent.grpo.trainer import GrpoTrainer
 from agent.grpo.update import update
 from agent.segment_attention import enable_segment_attention
 from inbox_env.errors import ResourceError, UsageError
-from inbox_env.store import build_inbox
 from inbox_env.synthetic import generate_inbox
 from inbox_env.trajectory import read_trajectories
 from rewards.base import Reward
@@ -122,11 +121,12 @@ def by_letters(trajectory, _):
     return Reward.of({"letters": sum(map(ord, trajectory.turns[0].text)) % 97 / 97})
 
 
-def train(peers, folder, mailbox, steps, stops_at=None):
+def train(peers, folder, mailbox, steps, stops_at=None, strategy="replicate"):
     """Train or go on for `steps`; rank 1 alone is asked to stop at a step, if at all."""
     inbox = generate_inbox("train", 1, num_emails=100, num_questions=20)
     arena, chat = Arena.open(mailbox, inbox.questions, LIMITS), ChatFormat(make_tokenizer())
     grpo = {"steps": steps, "questions_per_step": 3, "group_size": 2, "max_refills": 1, "learning_rate": 0.001}
+    grpo["strategy"] = strategy
     config = make_config(folder, grpo=grpo, eval={"every": 2})
     trainer = GrpoTrainer(config, make_tiny(), chat, arena, arena, folder, peers)
     trainer.grader.reward_fn = by_letters
@@ -143,21 +143,6 @@ def train(peers, folder, mailbox, steps, stops_at=None):
         assert stops_at
     trainer._peers = ALONE
     return trainer
-
-
-@pytest.fixture(scope="module")
-def mailbox(tmp_path_factory):
-    inbox = generate_inbox("train", 1, num_emails=100, num_questions=20)
-    path = tmp_path_factory.mktemp("arena") / "mail.db"
-    build_inbox(path, inbox.name, inbox.emails, owner=inbox.owner)
-    return path
-
-
-@pytest.fixture(scope="module")
-def alone(tmp_path_factory, mailbox):
-    folder = tmp_path_factory.mktemp("alone")
-    train(ALONE, folder, mailbox, 4)
-    return folder
 
 
 def assert_same_run(first, second):

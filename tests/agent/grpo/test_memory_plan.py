@@ -22,10 +22,10 @@ BELOW, ABOVE = 2.0, 1.5  # the promise: the truth lies between half of the estim
 SEVEN_B = ModelShape(7_615_616_512, 6_525_288_448, 28 * 90_112, 28, 3584, 18944, 28, 4, 128, 152_064)
 
 
-def plan(**sections):
+def plan(num_processes=1, **sections):
     sampling = {"max_rows": 64, "max_context": 4096, "max_new_tokens": 512, **sections.pop("sampling", {})}
     grpo = {"micro_batch_tokens": 8192, **sections.pop("grpo", {})}
-    return plan_memory(make_config(Path("x"), sampling=sampling, grpo=grpo, **sections), SEVEN_B)
+    return plan_memory(make_config(Path("x"), sampling=sampling, grpo=grpo, **sections), SEVEN_B, num_processes)
 
 
 def test_a_seven_billion_model_has_the_sizes_that_arithmetic_gives():
@@ -36,6 +36,15 @@ def test_a_seven_billion_model_has_the_sizes_that_arithmetic_gives():
     whole = plan(model={"dtype": "bfloat16"})
     assert whole.gradients + whole.optimizer == pytest.approx(14 * 7_615_616_512 / 2**30)
     assert whole.total_gb > 80 > lora.total_gb
+
+
+def test_shards_split_what_is_trained_and_add_a_copy_of_the_weights():
+    whole = plan(model={"dtype": "bfloat16"})
+    shards = plan(4, model={"dtype": "bfloat16"}, grpo={"strategy": "shard"})
+    assert shards.gradients + shards.optimizer == pytest.approx((whole.gradients + whole.optimizer) / 4)
+    assert shards.weights == pytest.approx(1.25 * whole.weights)
+    assert plan(1, model={"dtype": "bfloat16"}, grpo={"strategy": "shard"}) == whole
+    assert plan(4, model={"dtype": "bfloat16"}) == whole
 
 
 def test_the_shape_is_that_of_the_named_model():
