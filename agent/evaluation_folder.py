@@ -1,24 +1,27 @@
 """Playing questions with a policy and keeping what was played: only missing episodes are played again.
 
-One JSON Lines file of trajectories a policy; reports are always computed from the files.
+One JSON Lines file of trajectories a policy, which grows with every episode; reports are always computed from the
+files.
 """
 
 from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
+from hashlib import sha256
 from pathlib import Path
 
 from agent.arena import Arena
+from agent.episode_journal import EpisodeJournal
 from agent.evaluate import PolicyReport, Role, summarise
 from agent.policy import Policy
 from agent.rollout import check_errors, rollout_many
-from inbox_env.actions import StopReason
-from inbox_env.errors import CorruptError
 from inbox_env.questions import Question
-from inbox_env.trajectory import Trajectory, read_trajectories, write_trajectories
+from inbox_env.trajectory import Trajectory
 from rewards.ladder import Mode
+
+MAX_NAME_CHARS = 120
 
 
 class EvaluationFolder:
@@ -49,56 +52,44 @@ class EvaluationFolder:
         Raises UpstreamError when more than `fail_share` of the episodes ended in an error; the others are on file.
         """
         name = name or policy.name
-        path = self.path(name)
-        done = self._read(path)
+        journal = EpisodeJournal(self.path(name))
+        journal.mend()
+        done = journal.read()
         missing = [question for question in questions if question.id not in done]
         if missing:
-            arena = self._arena.with_limits(policy.limits) if policy.limits else self._arena
-            rollouts = asyncio.run(
-                rollout_many(
-                    policy,
-                    arena.envs(missing),
-                    concurrency=concurrency,
-                    deadline_seconds=self._deadline_seconds,
-                    fail_share=self._fail_share,
-                )
-            )
-            played = [rollout.trajectory for rollout in rollouts]
+            played = self._play(policy, missing, concurrency, journal)
             done |= {trajectory.question_id: trajectory for trajectory in played}
-            _replace(path, done.values())
+            journal.replace(done.values())
             if self._fail_share is not None and (warning := check_errors(played, self._fail_share)):
                 self._on_warning(f"{name}: {warning}")
         return summarise(name, role, self._split, [done[question.id] for question in questions], questions, self._mode)
 
     def path(self, name: str) -> Path:
-        """Return the file of a policy's trajectories."""
-        return self.folder / (re.sub(r"[^A-Za-z0-9.+-]+", "_", name) + ".jsonl")
+        """Return the file of a policy's trajectories; a name that no file can have gets a digest, so that two differ."""
+        plain = re.sub(r"[^A-Za-z0-9.+-]+", "_", name)
+        digest = "" if plain == name else "-" + sha256(name.encode()).hexdigest()[:6]
+        return self.folder / f"{plain[:MAX_NAME_CHARS]}{digest}.jsonl"
 
     def trajectories(self, name: str, *, with_errors: bool = False) -> dict[str, Trajectory]:
         """Return the episodes on file of a policy, by question id; those that an outage ended only if asked for."""
-        return self._read(self.path(name), with_errors=with_errors)
+        return EpisodeJournal(self.path(name)).read(with_errors=with_errors)
 
     def forget(self, name: str) -> None:
         """Remove the episodes of a policy: they are of a model that has changed since."""
         self.path(name).unlink(missing_ok=True)
 
-    def _read(self, path: Path, *, with_errors: bool = False) -> dict[str, Trajectory]:
-        """Return what is on file; without episodes that an outage ended, which are played again."""
-        if not path.is_file():
-            return {}
-        try:
-            played = {trajectory.question_id: trajectory for trajectory in read_trajectories(path)}
-        except ValueError as error:
-            next_step = "remove it: its episodes are played again"
-            raise CorruptError(50, "the file of episodes is damaged", where=str(path), next_step=next_step) from error
-        return {key: one for key, one in played.items() if with_errors or one.stop_reason is not StopReason.ERROR}
-
-
-def _replace(path: Path, trajectories: Iterable[Trajectory]) -> None:
-    """Write the file beside and rename it, so that a full disk loses none of the episodes it held."""
-    partial = path.with_suffix(".partial")
-    try:
-        write_trajectories(partial, trajectories)
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    def _play(
+        self, policy: Policy, questions: Sequence[Question], concurrency: int, journal: EpisodeJournal
+    ) -> list[Trajectory]:
+        arena = self._arena.with_limits(policy.limits) if policy.limits else self._arena
+        rollouts = asyncio.run(
+            rollout_many(
+                policy,
+                arena.envs(questions),
+                concurrency=concurrency,
+                deadline_seconds=self._deadline_seconds,
+                fail_share=self._fail_share,
+                on_done=journal.append,
+            )
+        )
+        return [rollout.trajectory for rollout in rollouts]

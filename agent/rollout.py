@@ -19,6 +19,7 @@ from inbox_env.errors import MailsleuthError, UpstreamError
 from inbox_env.trajectory import ToolResultRecord, Trajectory, Turn
 
 OnTurn = Callable[[Turn], None]
+OnDone = Callable[[Trajectory], None]
 
 WARN_SHARE = 0.05
 MIN_ERRORS = 3  # of fewer, no share says anything
@@ -71,8 +72,11 @@ async def rollout_many(
     concurrency: int = 256,
     deadline_seconds: float | None = None,
     fail_share: float | None = None,
+    on_done: OnDone | None = None,
 ) -> list[Rollout]:
     """Return the rollouts of `envs` in their order, at most `concurrency` under way at once.
+
+    `on_done` is called with each trajectory that was played, as its episode ends.
 
     When more than `fail_share` of them ended in an error, those that have not begun are marked so as well; what was
     played is kept, and `check_errors` says what to do about it.
@@ -89,6 +93,8 @@ async def rollout_many(
                 return Rollout(_trajectory(policy, env, env.opening(), [], StopReason.ERROR, _SKIPPED, 0.0), None)
             played = await rollout(policy, env, deadline_seconds=deadline_seconds)
             num_errors += played.trajectory.stop_reason is StopReason.ERROR
+            if on_done:
+                on_done(played.trajectory)
             return played
 
     return list(await asyncio.gather(*(play(env) for env in envs)))

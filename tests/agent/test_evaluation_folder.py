@@ -91,11 +91,12 @@ def test_a_policy_is_played_under_the_limits_it_was_made_for(arena, folder):
 def test_a_full_disk_loses_no_episode_that_was_on_file(arena, folder, monkeypatch):
     folder.play(Counting(), "base", arena.questions[:3])
 
-    def refuse(path, trajectories):
-        path.write_text("{")
+    def refuse(path, trajectories, append=False):
+        with path.open("a" if append else "w") as file:
+            file.write("{")
         raise OSError(errno.ENOSPC, "No space left on device", str(path))
 
-    monkeypatch.setattr("agent.evaluation_folder.write_trajectories", refuse)
+    monkeypatch.setattr("agent.episode_journal.write_trajectories", refuse)
     with pytest.raises(OSError, match="No space"):
         folder.play(Counting(), "base", arena.questions[:5])
     monkeypatch.undo()
@@ -103,7 +104,7 @@ def test_a_full_disk_loses_no_episode_that_was_on_file(arena, folder, monkeypatc
     assert [path.name for path in folder.folder.iterdir()] == ["s.jsonl"]
 
 
-@pytest.mark.parametrize("content", [b'{"question_id": "q', b"\xff\xfe", b"[]\n"])
+@pytest.mark.parametrize("content", [b'{"question_id": "q\n', b"\xff\xfe\n", b"[]\n"])
 def test_a_damaged_file_is_named(arena, folder, content):
     folder.play(Counting(), "base", arena.questions[:1])
     path = folder.path("s")
@@ -111,3 +112,31 @@ def test_a_damaged_file_is_named(arena, folder, content):
     with pytest.raises(CorruptError) as failure:
         folder.play(Counting(), "base", arena.questions[:1])
     assert str(path) in failure.value.line()
+
+
+def test_what_a_killed_process_was_writing_is_played_again(arena, folder):
+    folder.play(Counting(), "base", arena.questions[:3])
+    path = folder.path("s")
+    path.write_bytes(path.read_bytes()[:-40])
+    assert len(folder.trajectories("s")) == 2
+    again = Counting()
+    folder.play(again, "base", arena.questions[:4])
+    assert again.played == [arena.questions[2].id, arena.questions[3].id]
+    assert [one.question_id for one in read_trajectories(path)] == [question.id for question in arena.questions[:4]]
+
+
+def test_an_episode_is_on_file_as_soon_as_it_is_over(arena, folder):
+    seen = []
+
+    class Watching(Counting):
+        def start(self, opening):
+            seen.append(len(folder.trajectories("s")))
+            return super().start(opening)
+
+    folder.play(Watching(), "base", arena.questions[:5], concurrency=1)
+    assert seen == [0, 1, 2, 3, 4]
+
+
+def test_names_that_look_alike_as_files_are_kept_apart(folder):
+    assert folder.path("local:a/b") != folder.path("local:a_b")
+    assert folder.path("local_a_b") != folder.path("local:a/b")

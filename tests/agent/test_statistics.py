@@ -1,4 +1,4 @@
-"""Intervals and tests against known values and against brute force."""
+"""Intervals and tests against statsmodels, published values of R, and brute force."""
 
 from __future__ import annotations
 
@@ -8,8 +8,11 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from statsmodels.stats.contingency_tables import mcnemar
+from statsmodels.stats.multitest import multipletests
+from statsmodels.stats.proportion import proportion_confint
 
-from agent.statistics import clustered_bootstrap, holm, mcnemar_exact, wilson
+from agent.statistics import clustered_bootstrap, holm, mcnemar_exact, needed_questions, pass_at_k, wilson
 
 
 @pytest.mark.parametrize(
@@ -88,3 +91,57 @@ def test_one_inbox_gives_a_point_and_none_is_refused():
     assert clustered_bootstrap([0.0, 1.0], ["a", "a"]) == (0.5, 0.5)
     with pytest.raises(ValueError, match="0 values"):
         clustered_bootstrap([], [])
+
+
+@given(st.integers(1, 400).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))))
+def test_wilson_is_that_of_statsmodels(counts):
+    assert wilson(*counts) == pytest.approx(proportion_confint(*counts, method="wilson"), abs=1e-9)
+
+
+@given(st.integers(0, 80), st.integers(0, 80))
+def test_mcnemar_is_that_of_statsmodels(first, second):
+    expected = mcnemar([[3, first], [second, 5]], exact=True).pvalue if first + second else 1.0
+    assert mcnemar_exact(first, second) == pytest.approx(expected)
+
+
+@given(st.lists(st.floats(0, 1), min_size=1))
+def test_holm_is_that_of_statsmodels(p_values):
+    assert holm(p_values) == pytest.approx(list(multipletests(p_values, method="holm")[1]))
+
+
+def test_values_of_r():
+    # prop.test(81, 263, correct = FALSE)$conf.int; binom.test(1, 10)$p.value; p.adjust(c(.01, .02, .03, .04), "holm")
+    assert wilson(81, 263) == pytest.approx((0.2553, 0.3662), abs=5e-5)
+    assert mcnemar_exact(1, 9) == pytest.approx(0.02148437)
+    assert holm([0.01, 0.02, 0.03, 0.04]) == pytest.approx([0.04, 0.06, 0.06, 0.06])
+
+
+@given(st.integers(1, 7).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n), st.integers(1, n))))
+def test_pass_at_k_is_the_share_of_draws_with_a_right_play(case):
+    num_correct, num_samples, k = case
+    plays = [True] * num_correct + [False] * (num_samples - num_correct)
+    draws = list(itertools.combinations(plays, k))
+    assert pass_at_k(*case) == pytest.approx(sum(map(any, draws)) / len(draws))
+
+
+def test_pass_at_k_refuses_more_draws_than_plays():
+    with pytest.raises(ValueError, match="4 of 3 plays"):
+        pass_at_k(1, 3, 4)
+
+
+def test_the_needed_number_of_questions_gives_the_power_it_promises():
+    difference, discordant = 0.1, 0.3
+    count = needed_questions(difference, discordant)
+    assert count == 234  # z = 1.959964 and 0.841621 by hand
+    random = np.random.default_rng(5)
+    first, second = (discordant + difference) / 2, (discordant - difference) / 2
+    throws = random.multinomial(count, [first, second, 1 - discordant], size=1500)
+    seen = [mcnemar_exact(int(ours), int(theirs)) < 0.05 for ours, theirs, _ in throws]
+    assert 0.74 < np.mean(seen) < 0.84  # the exact test is a little cautious
+
+
+def test_a_smaller_difference_needs_more_questions_and_none_is_refused():
+    assert needed_questions(0.05, 0.3) > 3.5 * needed_questions(0.1, 0.3)
+    assert needed_questions(0.5, 0.1) == needed_questions(0.5, 0.5)
+    with pytest.raises(ValueError, match="a difference of 0"):
+        needed_questions(0, 0.3)
