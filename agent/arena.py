@@ -6,20 +6,28 @@ Used by training and evaluation alike. Knows nothing of policies, rewards or whe
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
-from inbox_env.env import EnvLimits, InboxEnv
+from inbox_env.env import EnvLimits, InboxEnv, Tools
 from inbox_env.errors import UsageError
 from inbox_env.inbox import Inbox
 from inbox_env.questions import Question
 from inbox_env.store import EmailStore
 
+MakeTools = Callable[[Inbox], Tools]
+
 
 class Arena:
     """Questions of one split and their inboxes under one set of limits."""
 
-    def __init__(self, inboxes: Mapping[str, Inbox], questions: Sequence[Question], limits: EnvLimits) -> None:
+    def __init__(
+        self,
+        inboxes: Mapping[str, Inbox],
+        questions: Sequence[Question],
+        limits: EnvLimits,
+        make_tools: MakeTools | None = None,
+    ) -> None:
         twice = [question_id for question_id, count in Counter(q.id for q in questions).items() if count > 1]
         if twice:
             raise UsageError(44, f"two questions are called {twice[0]!r}", next_step="give every question its own id")
@@ -30,6 +38,7 @@ class Arena:
         self.gold = {question.id: question for question in questions}
         self.limits = limits
         self._inboxes = dict(inboxes)
+        self._make_tools = make_tools
 
     @classmethod
     def open(cls, mailbox: Path, questions: Sequence[Question], limits: EnvLimits) -> Arena:
@@ -44,7 +53,9 @@ class Arena:
 
     def env(self, question: Question) -> InboxEnv:
         """Return a fresh environment for one episode of `question`."""
-        return InboxEnv(self._inboxes[question.inbox], question, self.limits)
+        inbox = self._inboxes[question.inbox]
+        tools = self._make_tools(inbox) if self._make_tools else None
+        return InboxEnv(inbox, question, self.limits, tools)
 
     def envs(self, questions: Iterable[Question] | None = None) -> list[InboxEnv]:
         """Return one environment for each question (of the arena, unless others are given)."""
@@ -52,7 +63,11 @@ class Arena:
 
     def with_limits(self, limits: EnvLimits) -> Arena:
         """Return the same inboxes and questions under other limits."""
-        return Arena(self._inboxes, self.questions, limits)
+        return Arena(self._inboxes, self.questions, limits, self._make_tools)
+
+    def with_tools(self, make_tools: MakeTools | None) -> Arena:
+        """Return the same inboxes and questions with other tools; None: the environment's own."""
+        return Arena(self._inboxes, self.questions, self.limits, make_tools)
 
     def inbox(self, name: str) -> Inbox:
         """Return one of the inboxes."""

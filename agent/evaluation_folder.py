@@ -65,7 +65,7 @@ class EvaluationFolder:
         return summarise(name, role, self._split, [done[question.id] for question in questions], questions, self._mode)
 
     def path(self, name: str) -> Path:
-        """Return the file of a policy's trajectories; a name that no file can have gets a digest, so that two differ."""
+        """Return the file of a policy's trajectories; a name that no file can have gets a digest: two stay apart."""
         plain = re.sub(r"[^A-Za-z0-9.+-]+", "_", name)
         digest = "" if plain == name else "-" + sha256(name.encode()).hexdigest()[:6]
         return self.folder / f"{plain[:MAX_NAME_CHARS]}{digest}.jsonl"

@@ -5,6 +5,8 @@ Knows nothing of policies, tokens or rewards.
 
 from __future__ import annotations
 
+from typing import Protocol
+
 from pydantic import BaseModel, ConfigDict, Field
 
 from inbox_env.actions import (
@@ -22,6 +24,15 @@ from inbox_env.questions import Question
 from inbox_env.rendering import ResultStyle
 from inbox_env.search.base import Match
 from inbox_env.tools import Toolbox
+
+
+class Tools(Protocol):
+    """What carries out the calls of an episode: the three tools, whatever their arguments are called."""
+
+    def execute(self, call: ToolCall) -> ToolResult | FinalAnswer:
+        """Return what a call gave; a wrong call gives an error result."""
+        ...
+
 
 NO_CALL = InvalidToolCall("", "no tool call found")
 
@@ -44,7 +55,7 @@ class EnvLimits(BaseModel):
 class InboxEnv:
     """One episode; single use. `final` is set once the policy has answered or given up."""
 
-    def __init__(self, inbox: Inbox, question: Question, limits: EnvLimits) -> None:
+    def __init__(self, inbox: Inbox, question: Question, limits: EnvLimits, tools: Tools | None = None) -> None:
         if question.inbox != inbox.name:
             raise ValueError(f"question {question.id} is about inbox {question.inbox!r}, not {inbox.name!r}")
         self.question = question
@@ -54,7 +65,7 @@ class InboxEnv:
         self.num_turns = 0
         self.num_invalid_calls = 0
         self._owner = str(inbox.owner)
-        self._tools = Toolbox(inbox, question.as_of, limits.style, limits.match)
+        self._tools = tools or Toolbox(inbox, question.as_of, limits.style, limits.match)
 
     def opening(self) -> Opening:
         """Return what the policy is told before its first turn."""

@@ -1,8 +1,9 @@
 """Compare policies on the same questions.
 
-Plays every question once with every policy and writes summary.json and report.md to a folder, with the episodes beside
-them: run again, only what is missing is played. Keyword heuristics get a perfect reader: they are right if and only if
-they opened the right mail. --mode find judges the mail that is cited, --mode answer the words of the answer.
+Plays every question with every policy, once a seed, and writes summary.json, report.md and a report.html that stands
+alone to a folder, with the episodes beside them: run again, after whatever ended it, only what is missing is played.
+Keyword heuristics get a perfect reader: they are right if and only if they opened the right mail. --mode find judges
+the mail that is cited, --mode answer the words of the answer.
 """
 
 from __future__ import annotations
@@ -11,143 +12,121 @@ import argparse
 import json
 import platform
 import sys
-from collections.abc import Sequence
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from agent.arena import Arena
-from agent.evaluate import PolicyReport, Role
 from agent.evaluation_folder import EvaluationFolder
 from agent.policies import LOCAL, load_policy
+from agent.policies.api_client import Patience
+from agent.policies.chat_models import parse_chat_spec
 from agent.policy import Policy
-from inbox_env.env import EnvLimits
 from inbox_env.errors import ExitCode, UsageError
-from inbox_env.questions import Question, read_questions
-from inbox_env.store import EmailStore
-from scripts.benchmark_summary import BenchRow, Comparison, Unreachable, compare, find_unreachable, make_row, markdown
-from scripts.consent import add_consent, confirm_sending
+from inbox_env.lock import mailbox_lock
+from inbox_env.questions import Question
+from inbox_env.trajectory import Trajectory
+from rewards.ladder import Mode
+from scripts.bench_report import BenchReport, write_html
+from scripts.benchmark_contenders import Contender, make_contenders
+from scripts.benchmark_costs import add_timing, api_cost, machine_cost, seconds_per_episode
+from scripts.benchmark_grades import Grade, grade, write_grades
+from scripts.benchmark_options import add_options, check_options
+from scripts.benchmark_published import read_published
+from scripts.benchmark_suites import Source, Suite, load_suite, open_sources
+from scripts.benchmark_summary import BenchRow, Comparison, compare, find_unreachable, make_row, markdown
+from scripts.consent import confirm_sending
 from scripts.report import policies_table
 from scripts.run_folder import Summary
 from scripts.terminal import console, safe_line
 
 SETTINGS = "settings.json"
+Episodes = list[tuple[Trajectory, Grade]]
+
+
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """What is compared on what."""
+
+    args: argparse.Namespace
+    suite: Suite
+    arena: Arena
+    contenders: tuple[Contender, ...]
+    baseline: str
+    evaluation: EvaluationFolder
+
+    @property
+    def mode(self) -> Mode:
+        """What counts as right."""
+        mode: Mode = self.args.mode or self.suite.mode
+        return mode
+
+    @property
+    def questions(self) -> tuple[Question, ...]:
+        """What is asked."""
+        return self.arena.questions
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
-    parser.add_argument("--mailbox", type=Path, required=True, help="mailbox file made by `mailsleuth import`")
-    parser.add_argument("--questions", type=Path, required=True, help="JSON Lines file of labelled questions")
-    parser.add_argument(
-        "--policy",
-        action="append",
-        required=True,
-        metavar="NAME",
-        help="keywords-and, keywords-names, keywords-bm25, keywords-retry (each also as NAME+local:FOLDER), "
-        "demonstrator, oracle, local:FOLDER, api:PROVIDER/MODEL; repeatable",
-    )
-    add_consent(parser)
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of episodes and report")
-    parser.add_argument("--mode", choices=("answer", "find"), default="answer", help="what counts as right")
-    parser.add_argument("--inbox", action="append", metavar="NAME", help="only questions about this inbox; repeatable")
-    parser.add_argument("--limit", type=int, metavar="N", help="only N questions, spread evenly over the file")
-    parser.add_argument("--baseline", metavar="NAME", help="policy to compare the others with (default: the first)")
-    parser.add_argument("--temperature", type=float, default=0.0, help="of sampling, for local policies (default 0)")
-    parser.add_argument("--seed", type=int, default=0, help="of sampling (default 0)")
-    parser.add_argument("--concurrency", type=int, default=64, metavar="N", help="episodes at once (default 64)")
-    parser.add_argument("--deadline", type=float, default=300.0, metavar="SECONDS", help="of one episode (default 300)")
-    parser.add_argument(
-        "--fail-on-error",
-        type=float,
-        default=0.1,
-        metavar="SHARE",
-        help="give up when more than this share of episodes ends in an error (default 0.1)",
-    )
-    parser.add_argument("--json", action="store_true", help="print summary.json instead of the table")
+    add_options(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Play what is missing, write and print the comparison, and return the exit code."""
-    if args.concurrency < 1:
-        raise UsageError(9, "--concurrency is at least 1")
-    if args.deadline <= 0 or not 0 <= args.fail_on_error <= 1:
-        raise UsageError(10, "--deadline is above 0 and --fail-on-error a share from 0 to 1")
-    specs = list(dict.fromkeys(args.policy))
-    baseline = _baseline(args.baseline, specs)
-    questions = _questions(args)
-    _check_inboxes(args.mailbox, questions)
-    arena = Arena.open(args.mailbox, questions, EnvLimits())
-    unreachable = find_unreachable(arena, arena.questions)
-    policies = [load_policy(spec, arena.gold, temperature=args.temperature, seed=args.seed) for spec in specs]
+    check_options(args)
+    suite = load_suite(args.suite) if args.suite else _given(args)
+    specs = list(args.policy or suite.policies)
+    if not specs:
+        raise UsageError(11, "no policy named", next_step="add --policy NAME")
+    seeds = range(args.seed, args.seed + args.seeds)
+    contenders = make_contenders(specs, args.temperature or [0.0], seeds)
+    baseline = _baseline(args.baseline or (suite.baseline if suite.baseline in specs else None), specs, contenders)
+    limit = suite.limit if args.limit is None else args.limit
+    arena, mailboxes = open_sources(suite, args.mailbox, args.questions, inboxes=tuple(args.inbox or ()), limit=limit)
+    _check_policies(contenders, arena, suite)
     confirm_sending(specs, is_agreed=args.yes_send)
-    _check_settings(args, specs)
-    split = _split(args.questions, questions)
-    evaluation = EvaluationFolder(
-        args.out,
-        arena,
-        split,
-        args.mode,
-        deadline_seconds=args.deadline,
-        fail_share=args.fail_on_error,
-        on_warning=lambda text: print(f"warning: {safe_line(text)}", file=sys.stderr),
-    )
-    reports = [_play(evaluation, policy, arena, spec, args) for policy, spec in zip(policies, specs, strict=True)]
-    plays = {spec: evaluation.trajectories(spec, with_errors=True) for spec in specs}
-    rows = [make_row(report, plays[report.name], arena.questions, args.mode) for report in reports]
-    comparisons = compare(plays, baseline, arena.questions, args.mode)
-    summary = _summary(args, arena.questions, rows, comparisons, unreachable)
-    notes = _notes(arena.questions, args, unreachable)
-    title = f"{len(questions):,} questions of {args.questions.name}"
-    _write(args.out / "summary.json", json.dumps(summary, indent=1) + "\n")
-    _write(args.out / "report.md", markdown(title, rows, comparisons, notes))
-    _print(args, summary, comparisons, notes)
+    _check_settings(args, suite, contenders, mailboxes)
+    with mailbox_lock(args.out / "episodes"):
+        bench = Bench(args, suite, arena, tuple(contenders), baseline, _folder(args, suite, arena))
+        for contender in contenders:
+            _play(bench, contender)
+        _conclude(bench)
     return ExitCode.OK
 
 
-def _baseline(name: str | None, specs: Sequence[str]) -> str:
-    if name is not None and name not in specs:
-        raise UsageError(1, f"the baseline {name!r} is not played", next_step=f"add --policy {name}")
-    return name or specs[0]
+def _given(args: argparse.Namespace) -> Suite:
+    title = args.questions.stem if args.questions else "questions"
+    return Suite(title=title, source=(Source(kind="given"),))
 
 
-def _questions(args: argparse.Namespace) -> list[Question]:
-    questions = read_questions(args.questions)
-    ids = [question.id for question in questions]
-    if len(set(ids)) < len(ids):
-        twin = next(one for one in ids if ids.count(one) > 1)
-        raise UsageError(2, f"two questions have the id {twin!r}", where=str(args.questions))
-    if args.inbox:
-        names = {question.inbox for question in questions}
-        for name in args.inbox:
-            if name not in names:
-                some = ", ".join(sorted(names)[:5])
-                raise UsageError(3, f"no questions about {name!r}", where=str(args.questions), next_step=f"has: {some}")
-        questions = [question for question in questions if question.inbox in args.inbox]
-    if args.limit is None:
-        return questions
-    if args.limit < 1:
-        raise UsageError(4, "--limit is at least 1")
-    return questions[:: max(1, len(questions) // args.limit)][: args.limit]
+def _baseline(name: str | None, specs: Sequence[str], contenders: Sequence[Contender]) -> str:
+    """Return the label of the baseline: named by its policy or by its row."""
+    for one in contenders:
+        if name in (None, one.label, one.spec):
+            return one.label
+    raise UsageError(1, f"the baseline {name!r} is not played", next_step=f"add --policy {name}")
 
 
-def _check_inboxes(mailbox: Path, questions: Sequence[Question]) -> None:
-    store = EmailStore.open(mailbox)
-    present = {info.name for info in store.inboxes()}
-    store.close()
-    asked = dict.fromkeys(question.inbox for question in questions)
-    absent = [name for name in asked if name not in present]
-    if absent:
-        common = [name for name in asked if name in present]
-        only = f", or use --inbox {common[0]}" if common else ""
-        what = f"no mail for questions about: {', '.join(absent[:5])}"
-        raise UsageError(5, what, where=str(mailbox), next_step=f"import it{only}")
+def _check_policies(contenders: Sequence[Contender], arena: Arena, suite: Suite) -> None:
+    """Refuse unknown policies before anything is written; models that are there are loaded when it is their turn."""
+    for one in contenders:
+        if one.spec.startswith(LOCAL) and Path(one.spec.removeprefix(LOCAL)).is_dir():
+            continue
+        if parse_chat_spec(one.spec) is None or not one.spec.startswith("openai"):
+            load_policy(one.spec, arena.gold, toolset=suite.toolset)
 
 
-def _check_settings(args: argparse.Namespace, specs: Sequence[str]) -> None:
+def _check_settings(
+    args: argparse.Namespace, suite: Suite, contenders: Sequence[Contender], mailboxes: Sequence[str]
+) -> None:
     """Refuse to mix episodes of other settings or other weights with those on file; note the present ones."""
     path = args.out / SETTINGS
-    now = {"mailbox": str(args.mailbox.resolve()), "temperature": args.temperature, "seed": args.seed}
-    now |= {f"weights of {spec}": _weights(spec) for spec in specs if LOCAL in spec}
+    now: dict[str, Any] = {"mailbox": list(mailboxes), "tools": suite.tools}
+    now |= {f"weights of {one.spec}": weights for one in contenders if (weights := one.weights()) is not None}
     before = _read_settings(path) if path.is_file() else {}
     changed = [name for name, value in now.items() if before.get(name, value) != value]
     if changed:
@@ -164,53 +143,128 @@ def _read_settings(path: Path) -> dict[str, Any]:
         raise UsageError(7, "not a benchmark's folder", where=str(path), next_step="name another with --out") from error
 
 
-def _weights(spec: str) -> list[list[str | int]]:
-    """Return name, size and time of the weight files: what changes when the model is trained again."""
-    folder = Path(spec.partition(LOCAL)[2])
-    files = sorted(folder.glob("*.safetensors")) + sorted((folder / "model").glob("*.safetensors"))
-    return [[file.name, file.stat().st_size, file.stat().st_mtime_ns] for file in files]
+def _folder(args: argparse.Namespace, suite: Suite, arena: Arena) -> EvaluationFolder:
+    return EvaluationFolder(
+        args.out,
+        arena,
+        _split(arena.questions, suite),
+        args.mode or suite.mode,
+        deadline_seconds=args.deadline,
+        fail_share=args.fail_on_error,
+        on_warning=lambda text: print(f"warning: {safe_line(text)}", file=sys.stderr),
+    )
 
 
-def _play(
-    evaluation: EvaluationFolder, policy: Policy, arena: Arena, spec: str, args: argparse.Namespace
-) -> PolicyReport:
-    on_file = evaluation.trajectories(spec)
-    if any(on_file[q.id].question != q.question for q in arena.questions if q.id in on_file):
-        what = f"{spec} was played here on other questions with the same ids"
-        raise UsageError(8, what, where=str(args.out), next_step="name another folder with --out")
-    return evaluation.play(policy, _role(spec), arena.questions, concurrency=args.concurrency, name=spec)
-
-
-def _role(spec: str) -> Role:
-    if spec == "oracle":
-        return "oracle"
-    if spec == "demonstrator":
-        return "demonstrator"
-    if not spec.startswith(LOCAL):
-        return "baseline"
-    return "trained" if (Path(spec.removeprefix(LOCAL)) / "model").is_dir() else "base"
-
-
-def _split(path: Path, questions: Sequence[Question]) -> str:
-    """Return the one split of the questions, or the name of their file."""
+def _split(questions: Sequence[Question], suite: Suite) -> str:
+    """Return the one split of the questions, or what they are called."""
     splits = {question.split for question in questions}
-    return splits.pop() if len(splits) == 1 and "" not in splits else path.stem
+    return splits.pop() if len(splits) == 1 and "" not in splits else suite.title
 
 
-def _summary(
-    args: argparse.Namespace,
-    questions: Sequence[Question],
-    rows: Sequence[BenchRow],
-    comparisons: Sequence[Comparison],
-    unreachable: Unreachable,
-) -> dict[str, Any]:
-    asked = {
-        "file": str(args.questions),
+def _play(bench: Bench, contender: Contender) -> None:
+    """Play what is missing of one contender; a model is loaded only for that."""
+    args = bench.args
+    for seed in contender.seeds:
+        key = contender.key(seed)
+        on_file = bench.evaluation.trajectories(key)
+        if any(on_file[q.id].question != q.question for q in bench.questions if q.id in on_file):
+            what = f"{contender.spec} was played here on other questions with the same ids"
+            raise UsageError(8, what, where=str(args.out), next_step="name another folder with --out")
+        num_missing = sum(question.id not in on_file for question in bench.questions)
+        if not num_missing:
+            continue
+        policy = _load(bench, contender, seed)
+        evaluation = bench.evaluation
+        if contender.is_chat:
+            evaluation = _folder(args, bench.suite, bench.arena.with_tools(bench.suite.toolset.make_tools))
+        started = time.monotonic()
+        concurrency = args.api_concurrency if contender.is_chat else args.concurrency
+        evaluation.play(policy, contender.role, bench.questions, concurrency=concurrency, name=key)
+        add_timing(args.out, key, time.monotonic() - started, num_missing)
+
+
+def _load(bench: Bench, contender: Contender, seed: int) -> Policy:
+    args = bench.args
+    return load_policy(
+        contender.spec,
+        bench.arena.gold,
+        temperature=contender.temperature,
+        seed=seed,
+        patience=Patience(call_seconds=args.call_seconds, budget_seconds=args.deadline),
+        toolset=bench.suite.toolset,
+    )
+
+
+def _conclude(bench: Bench) -> None:
+    """Grade what is on file; write and print the reports."""
+    args = bench.args
+    played = {one.label: list(_episodes(bench, one)) for one in bench.contenders}
+    grades = {label: [one for _, one in episodes] for label, episodes in played.items()}
+    write_grades(args.out / "grades.jsonl", [one for rows in grades.values() for one in rows])
+    split = _split(bench.questions, bench.suite)
+    rows = [
+        make_row(one, split, played[one.label], bench.questions, bench.mode, cost=_cost(bench, one, grades[one.label]))
+        for one in bench.contenders
+    ]
+    comparisons = compare(grades, bench.baseline, bench.questions, args.detect)
+    unreachable = find_unreachable(bench.arena, bench.questions)
+    published = read_published() if bench.suite.published else []
+    summary = _summary(bench, rows, comparisons) | {"published": [one.model_dump(mode="json") for one in published]}
+    summary["questions"]["unreachable"] = unreachable.model_dump(mode="json")
+    notes = [_asked(bench), unreachable.line(), *_cost_notes(bench)]
+    title = f"{bench.suite.title}: {len(bench.questions):,} questions"
+    _write(args.out / "summary.json", json.dumps(summary, indent=1) + "\n")
+    _write(args.out / "report.md", markdown(title, rows, comparisons, published, notes))
+    report = BenchReport(bench.suite.title, bench.suite.about, rows, comparisons, published, notes, played,
+                         bench.questions, bench.baseline, args.detect, summary["versions"])  # fmt: skip
+    write_html(args.out / "report.html", report)
+    _print(args, summary, comparisons, notes)
+
+
+def _episodes(bench: Bench, contender: Contender) -> Iterator[tuple[Trajectory, Grade]]:
+    for seed in contender.seeds:
+        key = contender.key(seed)
+        path, plays = bench.evaluation.path(key), bench.evaluation.trajectories(key, with_errors=True)
+        lines = {question_id: number for number, question_id in enumerate(plays, 1)}
+        for question in bench.questions:
+            play = plays[question.id]
+            yield play, grade(contender.label, seed, play, question, bench.mode, (path, lines[question.id]))
+
+
+def _cost(bench: Bench, contender: Contender, grades: Sequence[Grade]) -> float | None:
+    chat = parse_chat_spec(contender.spec)
+    if chat is not None and chat.kind != "openai":
+        return api_cost(chat, grades)
+    keys = [contender.key(seed) for seed in contender.seeds]
+    return machine_cost(seconds_per_episode(bench.args.out, keys), bench.args.price_per_hour)
+
+
+def _cost_notes(bench: Bench) -> list[str]:
+    price = bench.args.price_per_hour
+    if price is None:
+        return []
+    return [f"cost: measured seconds of this machine at ${price:g} an hour; models of a provider at litellm's prices"]
+
+
+def _asked(bench: Bench) -> str:
+    num_unanswerable = sum(not question.answerable for question in bench.questions)
+    inboxes = len({question.inbox for question in bench.questions})
+    tools = "; chat models have ART-E's tools, all others this project's" if bench.suite.tools == "arte" else ""
+    return (
+        f"mode {bench.mode}; {inboxes} inbox{'es' * (inboxes > 1)}; "
+        f"{num_unanswerable} questions are unanswerable{tools}"
+    )
+
+
+def _summary(bench: Bench, rows: Sequence[BenchRow], comparisons: Sequence[Comparison]) -> dict[str, Any]:
+    questions = bench.questions
+    asked: dict[str, Any] = {
+        "suite": bench.suite.model_dump(mode="json"),
+        "file": str(bench.args.questions or ""),
         "count": len(questions),
         "inboxes": sorted({question.inbox for question in questions}),
         "answerable": sum(question.answerable for question in questions),
-        "mode": args.mode,
-        "unreachable": unreachable.model_dump(mode="json"),
+        "mode": bench.mode,
     }
     return {
         "policies": [row.model_dump(mode="json") for row in rows],
@@ -218,13 +272,6 @@ def _summary(
         "comparisons": [one.model_dump(mode="json") for one in comparisons],
         "versions": {"python": platform.python_version(), "mailsleuth": version("mailsleuth")},
     }
-
-
-def _notes(questions: Sequence[Question], args: argparse.Namespace, unreachable: Unreachable) -> list[str]:
-    num_unanswerable = sum(not question.answerable for question in questions)
-    inboxes = len({question.inbox for question in questions})
-    asked = f"mode {args.mode}; {inboxes} inbox{'es' * (inboxes > 1)}; {num_unanswerable} questions are unanswerable"
-    return [asked, unreachable.line()]
 
 
 def _print(
@@ -240,7 +287,7 @@ def _print(
         out.print(safe_line(f"{counts}: p = {one.p_holm:.2g}"))
     for note in notes:
         out.print(safe_line(note))
-    out.print(safe_line(f"wrote {args.out / 'report.md'} and {args.out / 'summary.json'}"))
+    out.print(safe_line(f"wrote {args.out / 'report.html'}, report.md, summary.json and grades.jsonl"))
 
 
 def _write(path: Path, text: str) -> None:

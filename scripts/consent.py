@@ -10,7 +10,8 @@ import sys
 from collections.abc import Iterable
 
 from agent.judge_config import JudgeConfig
-from agent.policies.api import API, destination
+from agent.policies.api import destination
+from agent.policies.chat_models import sends_to
 from inbox_env.errors import UsageError
 from scripts.terminal import safe_line
 
@@ -31,7 +32,7 @@ def confirm_sending(
     Raises UsageError when it was not agreed to.
     """
     lines = {}
-    for host in (destination(spec) for spec in specs if spec.startswith(API)):
+    for host in map(sends_to, specs):
         lines[host] = f"questions and the mails that the model opens go to {host}"
     if judge is not None and judge.model and (host := destination(judge.model, judge.api_base)):
         what = "and the mails that were opened" if is_ranking else "with right and given answers"

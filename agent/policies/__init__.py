@@ -6,33 +6,45 @@
 | `keywords-and+local:FOLDER` .. | the same search, read by the model of that folder |
 | `demonstrator` `oracle` | privileged scripts (labelled) |
 | `local:FOLDER` | a run or a transformers folder, sampled in this process |
-| `api:PROVIDER/MODEL` | a chat model behind an API, as litellm names it |
+| `api:PROVIDER/MODEL` .. `openai:URL#MODEL` | a chat model behind an API (`agent.policies.chat_models`) |
 """
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from agent.policies.api import API, load_api
+from agent.policies.api_client import Patience
+from agent.policies.chat_models import load_chat, parse_chat_spec
 from agent.policies.demonstrator import demonstrator, oracle
 from agent.policies.heuristics import ANY_KEYWORD, HEURISTICS
 from agent.policies.scripted import Gold, ScriptedPolicy, perfect_reader
 from agent.policy import Policy
+from agent.toolsets import Toolset
 from inbox_env.env import EnvLimits
 from inbox_env.errors import UsageError
 
 LOCAL = "local:"
 
 
-def load_policy(spec: str, gold: Gold | None = None, *, temperature: float = 0.0, seed: int = 0) -> Policy:
+def load_policy(
+    spec: str,
+    gold: Gold | None = None,
+    *,
+    temperature: float = 0.0,
+    seed: int = 0,
+    patience: Patience | None = None,
+    toolset: Toolset | None = None,
+) -> Policy:
     """Return the policy that `spec` names; `gold` are the labelled questions that privileged policies need.
+
+    `patience` and `toolset` are a chat model's; every other policy has tools of its own.
 
     Raises UsageError for an unknown name, or when labels are needed and there are none.
     """
     if spec.startswith(LOCAL):
         return load_local(Path(spec.removeprefix(LOCAL)), temperature=temperature, seed=seed)
-    if spec.startswith(API):
-        return load_api(spec, temperature=temperature, seed=seed)
+    if parse_chat_spec(spec):
+        return load_chat(spec, temperature=temperature, seed=seed, patience=patience, toolset=toolset)
     search, _, reader_spec = spec.partition("+")
     if search in HEURISTICS:
         return _heuristic(search, reader_spec, gold, temperature, seed)
@@ -40,7 +52,7 @@ def load_policy(spec: str, gold: Gold | None = None, *, temperature: float = 0.0
         return demonstrator(_labels(spec, gold), seed)
     if spec == "oracle":
         return oracle(_labels(spec, gold))
-    known = ", ".join((*HEURISTICS, "demonstrator", "oracle", "local:FOLDER", "api:PROVIDER/MODEL"))
+    known = ", ".join((*HEURISTICS, "demonstrator", "oracle", "local:FOLDER", "api:PROVIDER/MODEL", "openai:URL#MODEL"))
     raise UsageError(60, f"no policy named {spec!r}", next_step=f"one of {known}")
 
 

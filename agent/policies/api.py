@@ -33,12 +33,12 @@ _NO_CALL = "no tool call found: call one of the tools"
 class ApiActor:
     """One episode: the messages so far."""
 
-    def __init__(self, client: ApiClient, system: str, user: str) -> None:
+    def __init__(self, client: ApiClient, system: str, user: str, schemas: list[dict[str, Any]] | None = None) -> None:
         self.trace: TokenTrace | None = None
         self.is_truncated = False
         self.usage = Usage()
         self._client = client
-        self._tools = tool_schemas()
+        self._tools = tool_schemas() if schemas is None else schemas
         self._messages: list[Message] = [{"role": "system", "content": system}, {"role": "user", "content": user}]
         self._pending: tuple[RawCall, ...] = ()
 
@@ -79,12 +79,12 @@ class ApiPolicy:
 
     def __init__(self, client: ApiClient, *, prompt: str = "default", limits: EnvLimits | None = None) -> None:
         self.name, self.limits = f"{API}{client.model}", limits
-        self._client, self._prompt = client, prompt
+        self.client, self._prompt = client, prompt
 
     def start(self, opening: Opening) -> ApiActor:
         """Return the actor of one episode."""
-        self._client.load()
-        return ApiActor(self._client, system_prompt(self._prompt, opening), opening.question)
+        self.client.load()
+        return ApiActor(self.client, system_prompt(self._prompt, opening), opening.question)
 
 
 def load_api(spec: str, *, temperature: float = 0.0, seed: int = 0, patience: Patience | None = None) -> ApiPolicy:
@@ -121,7 +121,7 @@ def destination(spec: str, base_url: str | None = None) -> str:
     if base_url is None:
         return "" if provider in _LOCAL_PROVIDERS else provider
     host = urlsplit(base_url if "//" in base_url else f"//{base_url}").hostname or base_url
-    return "" if _is_loopback(host) else host
+    return "" if is_loopback(host) else host
 
 
 def _base_url(model: str, environment: Mapping[str, str]) -> str | None:
@@ -134,7 +134,8 @@ def _environment_name(model: str, suffix: str) -> str:
     return f"{provider.upper()}_{suffix}"
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Return whether a host is this machine."""
     try:
         return ip_address(host).is_loopback
     except ValueError:

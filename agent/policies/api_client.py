@@ -215,3 +215,8 @@ def _quiet_litellm() -> Any:
     for name in _LOGGERS:
         logging.getLogger(name).setLevel(logging.CRITICAL)
     return litellm
+
+
+def load_litellm() -> Any:
+    """Return litellm as this project uses it: quiet, and with the price list that it was shipped with."""
+    return _quiet_litellm()

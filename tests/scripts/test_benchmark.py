@@ -196,8 +196,10 @@ def test_episodes_of_other_settings_or_questions_are_never_mixed_in(
     out = tmp_path / "out"
     assert bench(mailbox, questions, out, *BOTH) == 0
     before = summary(out)
-    assert bench(mailbox, questions, out, *BOTH, "--seed", "2") == 2
-    assert "another setting: seed" in capsys.readouterr().err
+    other = questions.with_name("other.db")
+    other.write_bytes(mailbox.read_bytes())
+    assert bench(other, questions, out, *BOTH) == 2
+    assert "another setting: mailbox" in capsys.readouterr().err
     changed = Question(id="1", inbox="me", question="Who is Ann?", answer="x", message_ids=("<1@x>",))
     write_questions(questions, [changed])
     assert bench(mailbox, questions, out, *BOTH) == 2

@@ -1,0 +1,85 @@
+"""The options of `mailsleuth bench`, and which of them are out of range.
+
+Knows nothing of what is done with them.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from inbox_env.errors import UsageError
+from scripts.consent import add_consent
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options."""
+    parser.add_argument("--suite", metavar="NAME", help="quick, held-out, enron, arte-compat, or a TOML file")
+    parser.add_argument("--mailbox", type=Path, help="mailbox file made by `mailsleuth import`")
+    parser.add_argument("--questions", type=Path, help="JSON Lines file of labelled questions")
+    parser.add_argument(
+        "--policy",
+        action="append",
+        metavar="NAME",
+        help="keywords-and, keywords-names, keywords-bm25, keywords-retry (each also as NAME+local:FOLDER), "
+        "demonstrator, oracle, local:FOLDER, api:PROVIDER/MODEL (or litellm:..), openai:URL#MODEL; "
+        "api+json:.. and openai+json:.. for models without function calling; repeatable (default: the suite's)",
+    )
+    add_consent(parser)
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of episodes and report")
+    parser.add_argument(
+        "--mode", choices=("answer", "find"), help="what counts as right (default: the suite's, answer)"
+    )
+    parser.add_argument("--inbox", action="append", metavar="NAME", help="only questions about this inbox; repeatable")
+    parser.add_argument("--limit", type=int, metavar="N", help="only N questions, spread evenly over the file")
+    parser.add_argument("--baseline", metavar="NAME", help="policy to compare the others with (default: the first)")
+    parser.add_argument(
+        "--temperature", type=float, action="append", metavar="T", help="of sampling; repeatable (default 0)"
+    )
+    parser.add_argument("--seed", type=int, default=0, help="first seed of sampling (default 0)")
+    parser.add_argument("--seeds", type=int, default=1, metavar="N", help="plays of every question (default 1)")
+    parser.add_argument("--concurrency", type=int, default=64, metavar="N", help="episodes at once (default 64)")
+    parser.add_argument(
+        "--api-concurrency", type=int, default=8, metavar="N", help="the same of a model behind an API (default 8)"
+    )
+    parser.add_argument("--deadline", type=float, default=300.0, metavar="SECONDS", help="of one episode (default 300)")
+    parser.add_argument(
+        "--call-seconds", type=float, default=120.0, metavar="SECONDS", help="of one call of an API (default 120)"
+    )
+    parser.add_argument(
+        "--fail-on-error",
+        type=float,
+        default=0.1,
+        metavar="SHARE",
+        help="give up when more than this share of episodes ends in an error (default 0.1)",
+    )
+    parser.add_argument(
+        "--price-per-hour",
+        type=float,
+        metavar="DOLLARS",
+        help="of this machine, for what runs on it (default: no cost)",
+    )
+    parser.add_argument(
+        "--detect",
+        type=float,
+        default=0.05,
+        metavar="DIFFERENCE",
+        help="say how many questions would show a difference this large in 4 of 5 cases (default 0.05)",
+    )
+    parser.add_argument("--json", action="store_true", help="print summary.json instead of the table")
+
+
+def check_options(args: argparse.Namespace) -> None:
+    """Raise UsageError for the first option that is out of range."""
+    if args.concurrency < 1 or args.api_concurrency < 1:
+        raise UsageError(9, "--concurrency is at least 1")
+    if args.deadline <= 0 or args.call_seconds <= 0 or not 0 <= args.fail_on_error <= 1:
+        raise UsageError(10, "--deadline is above 0 and --fail-on-error a share from 0 to 1")
+    if not 1 <= args.seeds <= 100:
+        raise UsageError(12, "--seeds is from 1 to 100")
+    if any(not 0 <= one <= 5 for one in args.temperature or ()):
+        raise UsageError(13, "--temperature is from 0 to 5")
+    if not 0 < args.detect <= 1:
+        raise UsageError(14, "--detect is a difference of two shares, above 0 and at most 1")
+    if args.price_per_hour is not None and not 0 <= args.price_per_hour < 1e6:
+        raise UsageError(15, "--price-per-hour is not negative")
