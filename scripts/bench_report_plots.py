@@ -82,24 +82,31 @@ def _dot(dot: Dot, place: _Place, unit: Callable[[float], str]) -> str:
     x, y = place.x(dot.x), place.y(dot.y)
     title = escape(f"{dot.label}: {percent(dot.y)} right, {unit(dot.x)}")
     return (
-        f'<g class="{escape(dot.role)}"><path class="whisker" d="M{x:.1f} {place.y(dot.low):.1f}V{place.y(dot.high):.1f}"/>'
+        f'<g class="{escape(dot.role)}">'
+        f'<path class="whisker" d="M{x:.1f} {place.y(dot.low):.1f}V{place.y(dot.high):.1f}"/>'
         f'<circle class="dot" cx="{x:.1f}" cy="{y:.1f}" r="5"><title>{title}</title></circle></g>'
     )
 
 
 def _labels(dots: Sequence[Dot], place: _Place) -> list[str]:
-    """Names beside the dots, moved down where two would stand on one another."""
+    """Names beside the dots, moved up or down to where no other stands."""
     parts: list[str] = []
     taken: list[tuple[float, float]] = []
     for dot in sorted(dots, key=lambda one: -one.y):
-        x, y = place.x(dot.x), place.y(dot.y) + 4
-        is_left = x > WIDTH * 0.66
-        while any(abs(y - other) < _LABEL_GAP and abs(x - there) < WIDTH * 0.4 for there, other in taken):
-            y += 2
+        x, y = place.x(dot.x), _free(place.x(dot.x), place.y(dot.y) + 4, taken)
         taken.append((x, y))
-        anchor, shift = ("end", -9) if is_left else ("start", 9)
-        text = escape(dot.label)
-        parts.append(
-            f'<text class="name {escape(dot.role)}" x="{x + shift:.1f}" y="{y:.1f}" text-anchor="{anchor}">{text}</text>'
-        )
+        anchor, shift = ("end", -9) if x > WIDTH * 0.66 else ("start", 9)
+        name = f'<text class="name {escape(dot.role)}" x="{x + shift:.1f}" y="{y:.1f}" text-anchor="{anchor}">'
+        parts.append(f"{name}{escape(dot.label)}</text>")
     return parts
+
+
+def _free(x: float, y: float, taken: Sequence[tuple[float, float]]) -> float:
+    """Return the height nearest to `y`, inside of the plot, where no label stands."""
+    for distance in range(0, HEIGHT, 2):
+        for candidate in (y + distance, y - distance):
+            is_inside = TOP < candidate < HEIGHT - BOTTOM - 3
+            near = (abs(candidate - there) < _LABEL_GAP and abs(x - at) < WIDTH * 0.4 for at, there in taken)
+            if is_inside and not any(near):
+                return candidate
+    return y

@@ -84,7 +84,7 @@ def run(args: argparse.Namespace) -> int:
         raise UsageError(11, "no policy named", next_step="add --policy NAME")
     seeds = range(args.seed, args.seed + args.seeds)
     contenders = make_contenders(specs, args.temperature or [0.0], seeds)
-    baseline = _baseline(args.baseline or (suite.baseline if suite.baseline in specs else None), specs, contenders)
+    baseline = _baseline(args.baseline or (suite.baseline if suite.baseline in specs else None), contenders)
     limit = suite.limit if args.limit is None else args.limit
     arena, mailboxes = open_sources(suite, args.mailbox, args.questions, inboxes=tuple(args.inbox or ()), limit=limit)
     _check_policies(contenders, arena, suite)
@@ -103,7 +103,7 @@ def _given(args: argparse.Namespace) -> Suite:
     return Suite(title=title, source=(Source(kind="given"),))
 
 
-def _baseline(name: str | None, specs: Sequence[str], contenders: Sequence[Contender]) -> str:
+def _baseline(name: str | None, contenders: Sequence[Contender]) -> str:
     """Return the label of the baseline: named by its policy or by its row."""
     for one in contenders:
         if name in (None, one.label, one.spec):

@@ -224,6 +224,8 @@ def dollars(amount: float | None) -> str:
     """Return an amount as a person reads it; a dash where it is not known."""
     if amount is None:
         return "-"
+    if 0 < amount < 0.001:
+        return "< 0.001"
     return f"{amount:.2f}" if amount >= 0.1 or amount == 0 else f"{amount:.2g}"
 
 
