@@ -1,4 +1,4 @@
-"""`bench` against a real server on loopback that fails and hangs: same figures as in-process, nothing lost or doubled."""
+"""`bench` against a real server on loopback that fails and hangs: the same figures, nothing lost or doubled."""
 
 from __future__ import annotations
 
