@@ -73,6 +73,7 @@ def render(report: BenchReport) -> str:
 
 def _view(report: BenchReport) -> dict[str, Any]:
     rows = report.ordered
+    shown = [row for row in rows if row.role not in _PRIVILEGED]
     return {
         "title": report.title,
         "about": report.about,
@@ -87,9 +88,9 @@ def _view(report: BenchReport) -> dict[str, Any]:
         "comparisons": sorted(report.comparisons, key=lambda one: one.p_holm),
         "detect": report.detect,
         "latency": scatter_svg(
-            [_dot(row, row.seconds_median) for row in rows], "seconds an episode, median", seconds_text
+            [_dot(row, row.seconds_median) for row in shown], "seconds an episode, median", seconds_text
         ),
-        "cost": scatter_svg([_dot(row, row.cost_per_1000 or 0) for row in rows], "dollars for 1,000 episodes", _price),
+        "cost": scatter_svg([_dot(row, row.cost_per_1000 or 0) for row in shown], "dollars for 1,000 episodes", _price),
         "kinds": kind_table(rows, report.questions),
         "error_kinds": ERROR_KINDS,
         "pairs": _pairs(report),
@@ -126,7 +127,7 @@ def _dot(row: BenchRow, x: float) -> Dot:
 
 
 def _price(amount: float) -> str:
-    return f"${amount:g}"
+    return f"${amount:.7f}".rstrip("0").rstrip(".") if amount < 1 else f"${amount:g}"
 
 
 def _environment() -> Environment:

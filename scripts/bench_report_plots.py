@@ -93,9 +93,12 @@ def _labels(dots: Sequence[Dot], place: _Place) -> list[str]:
     parts: list[str] = []
     taken: list[tuple[float, float]] = []
     for dot in sorted(dots, key=lambda one: -one.y):
-        x, y = place.x(dot.x), _free(place.x(dot.x), place.y(dot.y) + 4, taken)
+        x, middle = place.x(dot.x), place.y(dot.y)
+        y = _free(x, middle + 4, taken)
         taken.append((x, y))
         anchor, shift = ("end", -9) if x > WIDTH * 0.66 else ("start", 9)
+        if abs(y - 4 - middle) > _LABEL_GAP / 2:
+            parts.append(f'<path class="leader" d="M{x:.1f} {middle:.1f}L{x + shift * 0.8:.1f} {y - 4:.1f}"/>')
         name = f'<text class="name {escape(dot.role)}" x="{x + shift:.1f}" y="{y:.1f}" text-anchor="{anchor}">'
         parts.append(f"{name}{escape(dot.label)}</text>")
     return parts
