@@ -14,7 +14,7 @@ from scripts.report_svg import percent
 
 WIDTH, HEIGHT = 520, 300
 LEFT, RIGHT, TOP, BOTTOM = 48, 16, 14, 40
-_LABEL_GAP = 13.0
+_CHAR_WIDTH = 6.7  # of a name, on average
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,27 +89,46 @@ def _dot(dot: Dot, place: _Place, unit: Callable[[float], str]) -> str:
 
 
 def _labels(dots: Sequence[Dot], place: _Place) -> list[str]:
-    """Names beside the dots, moved up or down to where no other stands."""
+    """Names beside the dots, moved to where neither a name nor another dot stands, with a line back to their own."""
     parts: list[str] = []
-    taken: list[tuple[float, float]] = []
+    taken = [_Box(place.x(dot.x) - 6, place.y(dot.y) - 6, place.x(dot.x) + 6, place.y(dot.y) + 6) for dot in dots]
     for dot in sorted(dots, key=lambda one: -one.y):
-        x, middle = place.x(dot.x), place.y(dot.y)
-        y = _free(x, middle + 4, taken)
-        taken.append((x, y))
-        anchor, shift = ("end", -9) if x > WIDTH * 0.66 else ("start", 9)
-        if abs(y - 4 - middle) > _LABEL_GAP / 2:
-            parts.append(f'<path class="leader" d="M{x:.1f} {middle:.1f}L{x + shift * 0.8:.1f} {y - 4:.1f}"/>')
-        name = f'<text class="name {escape(dot.role)}" x="{x + shift:.1f}" y="{y:.1f}" text-anchor="{anchor}">'
+        x, y = place.x(dot.x), place.y(dot.y)
+        box = _free(x, y, _CHAR_WIDTH * len(dot.label), taken)
+        taken.append(box)
+        baseline = box.bottom - 3
+        if abs(baseline - 4 - y) > 6:
+            near = box.left if box.left > x else box.right
+            parts.append(f'<path class="leader" d="M{x:.1f} {y:.1f}L{near:.1f} {baseline - 4:.1f}"/>')
+        anchor, start = ("start", box.left) if box.left > x else ("end", box.right)
+        name = f'<text class="name {escape(dot.role)}" x="{start:.1f}" y="{baseline:.1f}" text-anchor="{anchor}">'
         parts.append(f"{name}{escape(dot.label)}</text>")
     return parts
 
 
-def _free(x: float, y: float, taken: Sequence[tuple[float, float]]) -> float:
-    """Return the height nearest to `y`, inside of the plot, where no label stands."""
-    for distance in range(0, HEIGHT, 2):
-        for candidate in (y + distance, y - distance):
-            is_inside = TOP < candidate < HEIGHT - BOTTOM - 3
-            near = (abs(candidate - there) < _LABEL_GAP and abs(x - at) < WIDTH * 0.4 for at, there in taken)
-            if is_inside and not any(near):
-                return candidate
-    return y
+@dataclass(frozen=True, slots=True)
+class _Box:
+    left: float
+    top: float
+    right: float
+    bottom: float
+
+    def meets(self, other: _Box) -> bool:
+        beside = self.right < other.left or other.right < self.left
+        return not (beside or self.bottom < other.top or other.bottom < self.top)
+
+
+def _free(x: float, y: float, width: float, taken: Sequence[_Box]) -> _Box:
+    """Return the place nearest to the dot, inside of the plot, that nothing taken meets."""
+    boxes = [
+        _Box(left, middle - 8, left + width, middle + 7)
+        for distance in range(0, HEIGHT, 3)
+        for middle in (y + distance, y - distance)
+        for left in (x + 9, x - 9 - width)
+    ]
+    inside = [
+        box
+        for box in boxes
+        if box.left > LEFT and box.right < WIDTH and box.top > TOP - 9 and box.bottom < HEIGHT - BOTTOM
+    ]
+    return next((box for box in inside if not any(box.meets(other) for other in taken)), boxes[0])

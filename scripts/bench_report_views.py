@@ -83,9 +83,12 @@ def matrix(policies: Sequence[Sequence[Grade]], questions: Sequence[Question]) -
 
 
 def pair_views(first: Episodes, second: Episodes, questions: Sequence[Question], count: int) -> list[PairView]:
-    """Return at most `count` questions that only the second got right, then as many that only the first did."""
+    """Return at most `count` questions that only the second got right, then as many that only the first did.
+
+    Questions that have an answer come first.
+    """
     sides = [_first_seed(first), _first_seed(second)]
-    by_id = {question.id: question for question in questions}
+    by_id = {question.id: question for question in sorted(questions, key=lambda one: not one.answerable)}
     only: dict[bool, list[PairView]] = {True: [], False: []}
     for question_id, question in by_id.items():
         ours, theirs = (side[question_id] for side in sides)

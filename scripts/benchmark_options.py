@@ -14,6 +14,12 @@ from scripts.consent import add_consent
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
+    _add_what(parser)
+    _add_how(parser)
+    _add_shown(parser)
+
+
+def _add_what(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--suite", metavar="NAME", help="quick, held-out, enron, arte-compat, or a TOML file")
     parser.add_argument("--mailbox", type=Path, help="mailbox file made by `mailsleuth import`")
     parser.add_argument("--questions", type=Path, help="JSON Lines file of labelled questions")
@@ -33,6 +39,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--inbox", action="append", metavar="NAME", help="only questions about this inbox; repeatable")
     parser.add_argument("--limit", type=int, metavar="N", help="only N questions, spread evenly over the file")
     parser.add_argument("--baseline", metavar="NAME", help="policy to compare the others with (default: the first)")
+
+
+def _add_how(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--temperature", type=float, action="append", metavar="T", help="of sampling; repeatable (default 0)"
     )
@@ -53,6 +62,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         metavar="SHARE",
         help="give up when more than this share of episodes ends in an error (default 0.1)",
     )
+
+
+def _add_shown(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--price-per-hour",
         type=float,

@@ -56,12 +56,17 @@ class _Handler(BaseHTTPRequestHandler):
         question = server.by_text[body["messages"][1]["content"]]
         with server.lock:
             server.asked[question.id] += len(body["messages"]) == 2
-        self._reply(200, self._act(question, len(body["messages"]) == 2, "tools" in body))
+        self._reply(200, self._act(question, body))
 
-    def _act(self, question, is_first, has_tools):
+    def _act(self, question, body):
         message_id, text = plan(question)
-        if is_first and message_id:
-            name, arguments = "read_email", {"id": message_id}
+        has_tools = "tools" in body
+        is_arte = "message_id" in json.dumps([body["messages"][0], body.get("tools")])
+        if len(body["messages"]) == 2 and message_id:
+            name, arguments = "read_email", {"message_id" if is_arte else "id": message_id}
+        elif is_arte:
+            sources = [message_id] if message_id else []
+            name, arguments = "return_final_answer", {"answer": text or "I don't know", "sources": sources}
         else:
             name, arguments = "return_final_answer", {"answer": text, "sources": [message_id] if message_id else []}
         message = {"role": "assistant", "content": None}

@@ -34,7 +34,7 @@ def site(tmp_path_factory):
 
 def bench_words(folder, out, policy, *options):
     return ["bench", "--mailbox", str(folder / "m.db"), "--questions", str(folder / "q.jsonl"), "--policy", policy,
-            "--out", str(out), "--call-seconds", "1", *options]  # fmt: skip
+            "--out", str(out), "--call-seconds", "0.6", *options]  # fmt: skip
 
 
 def row_of(out):
@@ -59,6 +59,22 @@ def test_errors_and_hangs_change_no_figure(site, tmp_path, kind):
         len(one.turns) for one in read_trajectories(next((tmp_path / "out").glob("openai*")))
     )
     assert row["cost_per_1000"] is None  # whose server it is nobody knows
+
+
+def test_with_the_tools_of_art_e_the_same_model_is_as_good(site, tmp_path):
+    folder, questions = site
+    with live(questions) as server:
+        policies = [f"openai:{server.url}", f"openai+json:{server.url}"]
+        words = bench_words(folder, tmp_path / "out", policies[0], "--policy", policies[1], "--suite", "arte-compat")
+        assert main(words) == 0
+    summary = json.loads((tmp_path / "out" / "summary.json").read_text())
+    first, second = summary["policies"]
+    assert 0.5 < first["accuracy"] == second["accuracy"] < 1
+    assert first["invalid_calls"] == 0
+    assert first["abstained_right"] == 1
+    assert {one["name"] for one in summary["published"]} >= {"o3, prompted"}
+    assert "o3, prompted" not in {row["name"] for row in summary["policies"]}
+    assert "Published elsewhere" in (tmp_path / "out" / "report.html").read_text()
 
 
 @pytest.mark.slow
