@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from hashlib import sha256
 from pathlib import Path
 
@@ -73,6 +73,10 @@ class EvaluationFolder:
     def trajectories(self, name: str, *, with_errors: bool = False) -> dict[str, Trajectory]:
         """Return the episodes on file of a policy, by question id; those that an outage ended only if asked for."""
         return EpisodeJournal(self.path(name)).read(with_errors=with_errors)
+
+    def replace(self, name: str, trajectories: Mapping[str, Trajectory]) -> None:
+        """Write the episodes of a policy anew, by question id: the same ones, with what was said of them since."""
+        EpisodeJournal(self.path(name)).replace(trajectories.values())
 
     def forget(self, name: str) -> None:
         """Remove the episodes of a policy: they are of a model that has changed since."""

@@ -34,6 +34,7 @@ from scripts.bench_report import BenchReport, write_html
 from scripts.benchmark_contenders import Contender, make_contenders
 from scripts.benchmark_costs import add_timing, api_cost, machine_cost, seconds_per_episode
 from scripts.benchmark_grades import Grade, grade, write_grades
+from scripts.benchmark_judge import judge_config, judge_episodes
 from scripts.benchmark_options import add_options, check_options
 from scripts.benchmark_published import read_published
 from scripts.benchmark_suites import Source, Suite, load_suite, open_sources
@@ -88,12 +89,16 @@ def run(args: argparse.Namespace) -> int:
     limit = suite.limit if args.limit is None else args.limit
     arena, mailboxes = open_sources(suite, args.mailbox, args.questions, inboxes=tuple(args.inbox or ()), limit=limit)
     _check_policies(contenders, arena, suite)
-    confirm_sending(specs, is_agreed=args.yes_send)
+    judge = judge_config(args.judge)
+    confirm_sending(specs, is_agreed=args.yes_send, judge=judge)
     _check_settings(args, suite, contenders, mailboxes)
     with mailbox_lock(args.out / "episodes"):
         bench = Bench(args, suite, arena, tuple(contenders), baseline, _folder(args, suite, arena))
         for contender in contenders:
             _play(bench, contender)
+        if judge is not None:
+            keys = [one.key(seed) for one in contenders for seed in one.seeds]
+            judge_episodes(bench.evaluation, keys, bench.questions, judge, args.out, bench.mode)
         _conclude(bench)
     return ExitCode.OK
 
@@ -250,9 +255,10 @@ def _asked(bench: Bench) -> str:
     num_unanswerable = sum(not question.answerable for question in bench.questions)
     inboxes = len({question.inbox for question in bench.questions})
     tools = "; chat models have ART-E's tools, all others this project's" if bench.suite.tools == "arte" else ""
+    judge = f"; what no rule decides is judged by {bench.args.judge}" if bench.args.judge else ""
     return (
         f"mode {bench.mode}; {inboxes} inbox{'es' * (inboxes > 1)}; "
-        f"{num_unanswerable} questions are unanswerable{tools}"
+        f"{num_unanswerable} questions are unanswerable{tools}{judge}"
     )
 
 

@@ -36,6 +36,9 @@ def _add_what(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--mode", choices=("answer", "find"), help="what counts as right (default: the suite's, answer)"
     )
+    parser.add_argument(
+        "--judge", metavar="MODEL", help="PROVIDER/MODEL that decides about answers which no rule decides (mode answer)"
+    )
     parser.add_argument("--inbox", action="append", metavar="NAME", help="only questions about this inbox; repeatable")
     parser.add_argument("--limit", type=int, metavar="N", help="only N questions, spread evenly over the file")
     parser.add_argument("--baseline", metavar="NAME", help="policy to compare the others with (default: the first)")
