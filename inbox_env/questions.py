@@ -7,7 +7,7 @@ played.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, date, datetime, time
 from pathlib import Path
 from typing import Any, Literal
@@ -118,3 +118,9 @@ def _parse_line(path: Path, number: int, line: str) -> Question:
         reason = error.errors()[0]["msg"] if isinstance(error, ValidationError) else "not JSON"
         where, next_step = f"{path}:{number}", "see README, Questions"
         raise UsageError(23, f"not a question: {reason}", where=where, next_step=next_step) from error
+
+
+def spread_evenly(questions: Sequence[Question], count: int) -> list[Question]:
+    """Return at most `count` questions, taken evenly over all and in their order."""
+    number = min(count, len(questions))
+    return [questions[place * len(questions) // number] for place in range(number)]

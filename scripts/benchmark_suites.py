@@ -18,7 +18,7 @@ from agent.arena import Arena
 from agent.toolsets import Toolset, arte_toolset, own_toolset
 from inbox_env.env import EnvLimits
 from inbox_env.errors import UsageError
-from inbox_env.questions import Question, read_questions
+from inbox_env.questions import Question, read_questions, spread_evenly
 from inbox_env.store import EmailStore
 from inbox_env.synthetic.mailbox import SyntheticRecipe, ensure_mailbox
 from inbox_env.synthetic.names import Split
@@ -181,8 +181,7 @@ def _spread(questions: list[Question], limit: int | None) -> list[Question]:
         return questions
     if limit < 1:
         raise UsageError(4, "--limit is at least 1")
-    count = min(limit, len(questions))
-    return [questions[number * len(questions) // count] for number in range(count)]
+    return spread_evenly(questions, limit)
 
 
 def _merged(arenas: Sequence[Arena]) -> Arena:

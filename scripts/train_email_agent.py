@@ -11,7 +11,6 @@ import json
 import platform
 import resource
 import time
-from collections.abc import Iterable
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from inbox_env.questions import spread_evenly
 from scripts.consent import add_consent, confirm_sending
 from scripts.samples import write_samples
 
@@ -138,7 +138,7 @@ def _run(
     loaded = _base_model(config, folder, train, console)
     check_trainable(loaded.model, config.sampling.max_context)
     peers.first(lambda: None)  # lets the others go on
-    questions = _spread(test.questions, config.eval.num_test_questions)
+    questions = spread_evenly(test.questions, config.eval.num_test_questions)
     evaluation = EvaluationFolder(folder / "evaluation", test, "test", config.reward.mode)
     trainer = GrpoTrainer(config, loaded.model, loaded.chat, train, dev, folder, peers)
     console.print(
@@ -268,13 +268,6 @@ def _card(config: TrainConfig, loaded: LoadedModel) -> Any:
         max_context=config.sampling.max_context,
         enable_thinking=loaded.chat.enable_thinking,
     )
-
-
-def _spread(questions: Iterable[Question], count: int) -> list[Question]:
-    """Return `count` questions taken evenly over the inboxes, in file order."""
-    everything = list(questions)
-    step = max(1, len(everything) // count)
-    return everything[::step][:count]
 
 
 def _write_summary(
