@@ -1,8 +1,9 @@
 """Ask an inbox a question and watch a policy look for the answer.
 
-Without --question and --questions it asks you, again and again, until an empty line. Questions of a file are
-labelled: for them the right answer and the reward are shown. Without --mailbox, an invented inbox and a few of its own
-questions are played.
+Opens a page in the browser, served on this machine alone. With --terminal, --question or --id it stays in the terminal:
+there, without --question and --questions, it asks you again and again until an empty line. Questions of a file are
+labelled: for them the right answer and the reward are shown. Without --mailbox, an invented inbox and its own questions
+are played.
 """
 
 from __future__ import annotations
@@ -30,8 +31,11 @@ from inbox_env.trajectory import Trajectory, write_trajectories
 from rewards.ladder import LadderConfig, make_ladder
 from scripts.consent import add_consent, confirm_sending
 from scripts.episode_view import EpisodeView
+from scripts.page_options import add_page_arguments
+from scripts.policy_choices import BASE, TRAINED, default_policy
 from scripts.search import parse_day
 from scripts.terminal import console
+from scripts.unlabelled import unlabelled
 
 CACHE = Path("data/cache")
 INVENTED = SyntheticRecipe("dev", (1,))
@@ -45,8 +49,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--as-of", type=parse_day, metavar="DAY", help="today (default: the day of the newest mail)")
     parser.add_argument(
         "--policy",
-        required=True,
-        help="who looks: local:FOLDER, api:PROVIDER/MODEL, or for labelled questions a script",
+        help="who looks: local:FOLDER, api:PROVIDER/MODEL, or for labelled questions a script "
+        f"(default: {TRAINED}, or else {BASE})",
     )
     add_consent(parser)
     asked = parser.add_mutually_exclusive_group()
@@ -56,16 +60,39 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--mode", choices=("answer", "find"), default="answer", help="what the reward judges")
     parser.add_argument("--deadline", type=float, default=120.0, metavar="SECONDS", help="of one episode (default 120)")
     parser.add_argument("--save", type=Path, metavar="FILE", help="append the episodes to a trajectory file")
+    parser.add_argument("--terminal", action="store_true", help="stay in the terminal")
+    add_page_arguments(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Play and return the exit code."""
+    if args.terminal or args.question or args.id:
+        return _play_in_terminal(args)
+    return _open_page(args)
+
+
+def _open_page(args: argparse.Namespace) -> int:
+    from scripts.playground.page import open_page  # the server's libraries are of no use in the terminal
+
+    if args.mailbox is None:
+        _check_inbox_has_mailbox(args)
+        mailbox, questions = ensure_mailbox(INVENTED, CACHE)
+        open_page(args, mailbox, questions)
+    else:
+        open_page(args, args.mailbox, read_questions(args.questions) if args.questions else [])
+    return ExitCode.OK
+
+
+def _play_in_terminal(args: argparse.Namespace) -> int:
     mailbox, name, labelled = _chosen(args)
+    spec = args.policy or default_policy()
+    if spec is None:
+        raise UsageError(3, "no trained run and no base model here", next_step="name a policy with --policy")
     store = EmailStore.open(mailbox)
     try:
         inbox = Inbox(store, name)
-        policy = load_policy(args.policy, {question.id: question for question in labelled} or None)
-        confirm_sending([args.policy], is_agreed=args.yes_send)
+        policy = load_policy(spec, {question.id: question for question in labelled} or None)
+        confirm_sending([spec], is_agreed=args.yes_send)
         today = args.as_of or _last_day(store, name)
         with asyncio.Runner() as runner:  # one loop for all episodes: a policy may keep tasks in it
             played = [
@@ -79,8 +106,9 @@ def run(args: argparse.Namespace) -> int:
 
 def _chosen(args: argparse.Namespace) -> tuple[Path, str, list[Question]]:
     """Return the mailbox, the inbox, and the labelled questions (none: somebody asks)."""
-    if (args.mailbox is None) != (args.inbox is None):
-        raise UsageError(1, "--mailbox and --inbox go together", next_step="give both, or none for an invented inbox")
+    _check_inbox_has_mailbox(args)
+    if args.mailbox is not None and args.inbox is None:
+        raise UsageError(1, "in the terminal --mailbox needs --inbox", next_step="see `mailsleuth inboxes`")
     if args.mailbox is None:
         mailbox, invented = ensure_mailbox(INVENTED, CACHE)
         name, labelled = invented[0].inbox, invented if args.id else invented[:NUM_INVENTED_QUESTIONS]
@@ -91,6 +119,11 @@ def _chosen(args: argparse.Namespace) -> tuple[Path, str, list[Question]]:
     if args.id or args.questions:
         labelled = _about(name, args.id, read_questions(args.questions) if args.questions else labelled)
     return mailbox, name, labelled
+
+
+def _check_inbox_has_mailbox(args: argparse.Namespace) -> None:
+    if args.mailbox is None and args.inbox is not None:
+        raise UsageError(4, "--inbox without --mailbox", next_step="give both, or none for an invented inbox")
 
 
 def _about(inbox: str, identity: str | None, questions: list[Question]) -> list[Question]:
@@ -123,12 +156,7 @@ async def _play(
 def _asked(question: str | None, inbox: str, today: date | None) -> Iterator[Question]:
     texts = iter([question]) if question else _lines()
     for number, text in enumerate(texts, 1):
-        yield _unlabelled(f"asked-{number}", text, inbox, today)
-
-
-def _unlabelled(identity: str, text: str, inbox: str, asked_on: date | None) -> Question:
-    # Nobody knows the answer, so the label is never looked at: the environment reads inbox, words and day only.
-    return Question(id=identity, inbox=inbox, question=text, answerable=False, kind="unanswerable", asked_on=asked_on)
+        yield unlabelled(f"asked-{number}", text, inbox, today)
 
 
 def _last_day(store: EmailStore, inbox: str) -> date | None:

@@ -1,0 +1,100 @@
+// One mail as text, opened at a quote. Knows nothing of lists or episodes.
+
+import { Failure, get } from "./api.js";
+import { button, day, el, icon, plural } from "./dom.js";
+import { withLinks } from "./links.js";
+
+export class MailPane {
+  /** `onBack` is called by the button that small screens show. */
+  constructor({ onBack = null } = {}) {
+    this.onBack = onBack;
+    this.element = el("article", { class: "mail", tabindex: "0", "aria-label": "Mail" });
+    this.clear();
+  }
+
+  clear() {
+    this.aborter?.abort();
+    this.element.replaceChildren(
+      el("div", { class: "empty" }, icon("read"), el("p", { text: "Open a mail from the list, or ask: the mails that the agent reads open here." })),
+    );
+  }
+
+  /** Show the mail `ref` (number or Message-ID) of an inbox as of a day, scrolled to `quote`. */
+  async show({ inbox, ref, asOf = null, quote = "" }) {
+    this.aborter?.abort();
+    this.aborter = new AbortController();
+    this.shown = { inbox, ref, asOf };
+    try {
+      this.draw(await get("/api/mail", { inbox, ref, as_of: asOf, quote }, this.aborter.signal));
+    } catch (error) {
+      if (error.name === "AbortError") return;
+      if (!(error instanceof Failure)) throw error;
+      this.element.replaceChildren(el("div", { class: "empty", role: "alert" }, icon("warn"), el("p", { text: error.message })));
+    }
+  }
+
+  draw(mail) {
+    const people = (label, who) => who.length > 0 && el("div", {}, el("dt", { text: label }), el("dd", {}, folded(who)));
+    const body = el("div", { class: "body" });
+    const quoted = fill(body, mail);
+    this.element.replaceChildren(
+      el(
+        "header",
+        {},
+        this.onBack && button([icon("left"), "Back"], this.onBack, { class: "quiet back" }),
+        el("h2", { text: mail.subject || "no subject" }),
+        el(
+          "dl",
+          { class: "envelope" },
+          people("From", [mail.from]),
+          people("To", mail.to),
+          people("Cc", mail.cc),
+          el("div", {}, el("dt", { text: "Date" }), el("dd", {}, day(mail.date, true), el("span", { class: "number", text: `no. ${mail.number}` }))),
+        ),
+        mail.attachments.length > 0 && el("ul", { class: "attachments", "aria-label": "Attachments" }, mail.attachments.map(attachment)),
+      ),
+      body,
+    );
+    if (mail.end < mail.body_chars) this.element.append(this.more(body, mail));
+    this.element.scrollTop = 0;
+    quoted?.scrollIntoView({ block: "center" });
+  }
+
+  more(body, mail) {
+    const left = (end) => `Show more (${(mail.body_chars - end).toLocaleString("en")} characters left)`;
+    let end = mail.end;
+    const show = button(left(end), async () => {
+      const { inbox, ref, asOf } = this.shown;
+      show.disabled = true;
+      const next = await get("/api/mail", { inbox, ref, as_of: asOf, start: end });
+      end = next.end;
+      body.append(...withLinks(next.body));
+      show.disabled = false;
+      show.textContent = left(end);
+      if (end >= mail.body_chars) show.remove();
+    }, { class: "plain more" });
+    return show;
+  }
+}
+
+function fill(body, mail) {
+  if (!mail.quote) {
+    body.append(...withLinks(mail.body));
+    return null;
+  }
+  const [start, end] = mail.quote;
+  const quoted = el("mark", { class: "quote" }, withLinks(mail.body.slice(start, end)));
+  body.append(...withLinks(mail.body.slice(0, start)), quoted, ...withLinks(mail.body.slice(end)));
+  return quoted;
+}
+
+function folded(who) {
+  const shown = who.slice(0, 6).join(", ");
+  if (who.length <= 6) return shown;
+  return el("details", {}, el("summary", { text: `${shown} and ${plural(who.length - 6, "more", "more")}` }), who.slice(6).join(", "));
+}
+
+function attachment(one) {
+  const size = one.size < 1e6 ? `${Math.ceil(one.size / 1e3)} kB` : `${(one.size / 1e6).toFixed(1)} MB`;
+  return el("li", {}, icon("clip"), el("span", { text: one.name || "unnamed" }), el("span", { class: "hint", text: size }));
+}

@@ -1,0 +1,96 @@
+// The page's frame: header, views by address, keyboard, palette, help. Knows nothing of what a view shows.
+
+import * as api from "./api.js";
+import { button, el, mark } from "./dom.js";
+import { Keys, Palette } from "./keys.js";
+
+const top = document.getElementById("top");
+const root = document.getElementById("view");
+const announcer = document.getElementById("announcer");
+
+const keys = new Keys();
+const palette = new Palette();
+const help = el("dialog", { class: "help", "aria-labelledby": "help-title" });
+document.body.append(help);
+
+let views = [];
+let leave = null;
+let undo = [];
+
+const app = {
+  api,
+  palette,
+  keys: { bind: (...binding) => undo.push(keys.bind(...binding)) },
+  commands: { add: (source) => undo.push(palette.add(source)) },
+  announce: (text) => (announcer.textContent = text),
+  go: (name, ...rest) => (location.hash = "#/" + [name, ...rest].map(encodeURIComponent).join("/")),
+};
+
+function showHelp() {
+  const rows = [...keys.bound].map(([key, { help: text }]) =>
+    el("div", {}, el("dt", {}, el("kbd", { text: key })), el("dd", { text })),
+  );
+  rows.push(el("div", {}, el("dt", {}, el("kbd", { text: "Ctrl K" })), el("dd", { text: "All commands" })));
+  const close = button("Close", () => help.close(), { class: "plain" });
+  help.replaceChildren(el("h2", { id: "help-title", text: "Keyboard" }), el("dl", {}, rows), close);
+  help.showModal();
+}
+
+function drawTop(current) {
+  const tabs = views.map((view) =>
+    el("a", {
+      href: `#/${view.name}`,
+      text: view.title,
+      "aria-current": view.name === current ? "page" : null,
+    }),
+  );
+  top.replaceChildren(
+    el("a", { class: "brand", href: `#/${views[0].name}` }, mark(), el("span", { text: "mailsleuth" })),
+    views.length > 1 ? el("nav", { "aria-label": "Views" }, tabs) : el("span", { class: "space" }),
+    button([el("span", { text: "Commands" }), el("kbd", { text: "Ctrl K" })], () => palette.open(), { class: "quiet wide" }),
+    button("?", showHelp, { class: "quiet round", "aria-label": "Keyboard help" }),
+  );
+}
+
+async function show() {
+  const [name, ...rest] = location.hash.replace(/^#\/?/, "").split("/").map(decoded);
+  const view = views.find((one) => one.name === name) ?? views[0];
+  leave?.();
+  for (const back of undo.splice(0)) back();
+  app.keys.bind("?", "This help", showHelp);
+  app.commands.add(() => views.map((one) => ({ title: `Go to ${one.title}`, run: () => app.go(one.name) })));
+  app.commands.add(() => [{ title: "Keyboard help", hint: "?", run: showHelp }]);
+  drawTop(view.name);
+  document.title = `${view.title} · mailsleuth`;
+  const module = await import(`./view_${view.name}.js`);
+  root.replaceChildren();
+  leave = (await module.mount(root, app, rest)) ?? null;
+}
+
+function decoded(part) {
+  try {
+    return decodeURIComponent(part);
+  } catch {
+    return part;
+  }
+}
+
+function fail(error) {
+  root.replaceChildren(
+    el(
+      "div",
+      { class: "failed page", role: "alert" },
+      el("h1", { text: "The page could not start" }),
+      el("p", { text: error.message }),
+      button("Try again", () => location.reload(), { class: "primary" }),
+    ),
+  );
+}
+
+try {
+  views = (await api.get("/api/views")).views;
+  await show();
+  addEventListener("hashchange", () => show().catch(fail));
+} catch (error) {
+  fail(error);
+}

@@ -1,0 +1,15 @@
+"""A question that somebody asks, without a label. Knows nothing of who answers it."""
+
+from __future__ import annotations
+
+from datetime import date
+
+from inbox_env.questions import Question
+
+
+def unlabelled(identity: str, text: str, inbox: str, asked_on: date | None) -> Question:
+    """Return a question that somebody asks.
+
+    Nobody knows the answer, so the label is never looked at: the environment reads inbox, words and day only.
+    """
+    return Question(id=identity, inbox=inbox, question=text, answerable=False, kind="unanswerable", asked_on=asked_on)
