@@ -6,7 +6,8 @@ BIN := $(VENV)/bin
 CONFIG ?= scripts/configs/laptop.toml
 # For `make train`: ARGS=--resume goes on with an interrupted run, ARGS=--clean begins again.
 ARGS ?=
-POLICY ?= local:data/runs/laptop
+# For `make play`: who answers; without it the trained run, or else the bundled base.
+POLICY ?=
 # Without an NVIDIA GPU, torch comes from its CPU index: gigabytes smaller. `make TORCH_INDEX= ...` takes PyPI's build.
 TORCH_INDEX ?= $(if $(shell command -v nvidia-smi),,https://download.pytorch.org/whl/cpu)
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
@@ -39,8 +40,8 @@ format: $(VENV)/.dev  ## rewrite the files in the project's style
 docs: $(VENV)/.dev  ## rewrite the reference of the configuration
 	$(BIN)/python -m scripts.config_reference > scripts/configs/README.md
 
-play: $(VENV)/.train  ## watch the trained agent: make play MAILBOX=my.db INBOX=me
-	$(BIN)/mailsleuth play --policy $(POLICY) $(if $(MAILBOX),--mailbox $(MAILBOX)) $(if $(INBOX),--inbox $(INBOX))
+play: $(VENV)/.train  ## ask an inbox in the browser: make play MAILBOX=my.db INBOX=me
+	$(BIN)/mailsleuth play $(if $(POLICY),--policy $(POLICY)) $(if $(MAILBOX),--mailbox $(MAILBOX)) $(if $(INBOX),--inbox $(INBOX))
 
 clean:  ## remove .venv and caches; runs and mailboxes under data/ stay
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

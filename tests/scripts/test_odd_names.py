@@ -28,7 +28,7 @@ def message(tmp_path: Path) -> Path:
 def test_a_name_that_cannot_be_printed_is_refused_by_every_command(
     message: Path, capsys: pytest.CaptureFixture[str], command: str, name: str
 ) -> None:
-    more = {"import": [str(message)], "read": ["1"], "play": ["--policy", "oracle"]}.get(command, [])
+    more = {"import": [str(message)], "read": ["1"], "play": ["--terminal", "--policy", "oracle"]}.get(command, [])
     assert main([command, "--mailbox", str(message.with_name("my.db")), "--inbox", name, *more]) == 2
     err = capsys.readouterr().err
     assert err.startswith("error[E-USE-96]: not a name for an inbox")

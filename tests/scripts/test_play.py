@@ -64,7 +64,9 @@ def unprivileged(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def play(mailbox: Path, *options: str) -> int:
-    return main(["play", "--mailbox", str(mailbox), "--inbox", "me", "--policy", "keywords-retry", *options])
+    return main(
+        ["play", "--terminal", "--mailbox", str(mailbox), "--inbox", "me", "--policy", "keywords-retry", *options]
+    )
 
 
 def test_an_asked_question_shows_every_turn(
@@ -116,10 +118,10 @@ def test_without_a_mailbox_an_invented_inbox_is_played(
 ) -> None:
     monkeypatch.setattr("scripts.play.CACHE", tmp_path)
     monkeypatch.setattr("scripts.play.INVENTED", SyntheticRecipe("dev", (1,), num_emails=100, num_questions=20))
-    assert main(["play", "--policy", "oracle"]) == 0
+    assert main(["play", "--terminal", "--policy", "oracle"]) == 0
     out = capsys.readouterr().out
     assert out.count("question  ") == out.count("reward    ") == 5
-    assert main(["play", "--policy", "oracle", "--mailbox", "my.db"]) == 2
+    assert main(["play", "--terminal", "--policy", "oracle", "--mailbox", "my.db"]) == 2
 
 
 @pytest.mark.parametrize(

@@ -108,7 +108,7 @@ export class MailList {
   }
 
   async load(page) {
-    if (this.pages.has(page)) return;
+    if (!this.inbox || this.pages.has(page)) return;
     this.pages.set(page, null);
     const params = { inbox: this.inbox, as_of: this.asOf, q: this.input.value, order: this.order, page };
     const found = await get("/api/mails", params, this.aborter.signal);

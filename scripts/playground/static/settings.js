@@ -29,6 +29,7 @@ export class Settings {
       el("details", {}, el("summary", { text: "Limits" }), el("div", { class: "limits" }, field("Turns", this.turns), field("Seconds", this.seconds), field("Judged by", this.mode))),
     );
     this.other.hidden = true;
+    if (start.policies.length) this.policy.value = start.policies[0].spec;
     this.changed();
   }
 
