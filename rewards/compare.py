@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Set
 from datetime import date
 
+from rewards.amounts import same_duration
 from rewards.values import WEEKDAYS, Value
 from rewards.wording import MEASURES
 
@@ -23,7 +24,8 @@ def satisfies(given: Value, gold: Value, asked: Set[str] = frozenset(), known: S
         return _satisfies_across(given, gold, asked, known)
     match gold.kind:
         case "number":
-            return given.key == gold.key and _same_noun(given.unit, gold.unit, asked, known)
+            is_equal = given.key == gold.key and _same_noun(given.unit, gold.unit, asked, known)
+            return is_equal or _same_duration(given, gold)
         case "money":
             return given == gold
         case "date":
@@ -51,11 +53,10 @@ def is_compatible(given: Value, gold: Value) -> bool:
     if "ordinal" in (given.kind, gold.kind):
         return given.key[2 if given.kind == "date" else 0] in (0, gold.key[2 if gold.kind == "date" else 0])
     if gold.kind == "number":
-        return (
-            given.kind == "number"
-            and given.key == gold.key
-            and not (given.unit != gold.unit and {given.unit, gold.unit} <= MEASURES)
-        )
+        if given.kind != "number":
+            return False
+        is_other_unit = given.unit != gold.unit and {given.unit, gold.unit} <= MEASURES
+        return _same_duration(given, gold) or (given.key == gold.key and not is_other_unit)
     if gold.kind == "date":
         return _dates_agree(given, gold) or (given.key[3] == 1 and _dates_agree(swapped(given), gold))
     if gold.kind == "time":
@@ -101,6 +102,10 @@ def _satisfies_across(given: Value, gold: Value, asked: Set[str], known: Set[str
     if given.kind == "number" and gold.kind == "phone":
         return given.key[0] == float(gold.unit) and len(gold.unit) >= 7
     return given.kind == "date" and gold.kind == "ordinal" and given.key[2] == gold.key[0]
+
+
+def _same_duration(one: Value, other: Value) -> bool:
+    return same_duration(one.key[0], one.unit, other.key[0], other.unit)
 
 
 def _same_noun(given: str, gold: str, asked: Set[str], known: Set[str]) -> bool:

@@ -24,7 +24,8 @@ def match_form(parsed: Parsed, given: str, form: GoldForm, key: GoldKey) -> bool
         return True
     if key.is_person and len(form.items) == 1 and not set(form.content) & GENERIC_NOUNS:
         name = tuple(word for word in said if singular(word) not in key.asked)
-        if (verdict := same_person(name, form.content)) is not None:
+        verdict = same_person(name, form.content)
+        if verdict or (verdict is False and not is_inside(form.content, said)):  # "the mail says it was Ann Lee"
             return verdict
     if len(form.items) > 1 and _same_items(given, form, key):
         return True
@@ -47,7 +48,8 @@ def _match_values(parsed: Parsed, form: GoldForm, key: GoldKey) -> bool:
             return False  # "4820" may stand for $4,820 only when it is all that is said
     if form.is_ordered and any(indices != sorted(indices) for indices in taken.values()):
         return False
-    if is_bare and not {singular(word) for word in content(parsed.words)} - DOUBTS <= key.known:
+    units = {parsed.values[index].unit for indices in taken.values() for index in indices}  # "90 minutes": "1.5 hours"
+    if is_bare and not {singular(word) for word in content(parsed.words)} - DOUBTS <= key.known | units:
         return False
     return form.required_words <= set(parsed.words)
 

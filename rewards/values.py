@@ -12,6 +12,7 @@ from datetime import date
 from typing import Literal, NamedTuple
 
 from inbox_env.search.folding import stream_safe
+from rewards.amounts import joined
 from rewards.grammar import AMOUNT, PREFIX, SMALL, SUFFIX, TENS, VALUE_LEXER
 
 Kind = Literal[
@@ -64,7 +65,12 @@ _CURRENCIES = {
     "yen": "jpy", "₹": "inr", "rupee": "inr",
 }  # fmt: skip
 _CURRENCY = re.compile(rf"{PREFIX}|{SUFFIX}")
-_NOUNS = {"hr": "hour", "min": "minute", "yr": "year", "megawatt": "mw", "people": "person", "pc": "piece"}
+_NOUNS = {
+    "hr": "hour", "h": "hour", "min": "minute", "sec": "second", "yr": "year", "people": "person", "pc": "piece",
+    "megawatt": "mw", "kilowatt": "kw",
+    "kilogram": "kg", "kilo": "kg", "kilometer": "km", "kilometre": "km", "mi": "mile", "foot": "ft", "feet": "ft",
+    "centimeter": "cm", "centimetre": "cm", "gigabyte": "gb", "megabyte": "mb", "terabyte": "tb",
+}  # fmt: skip
 _ZONES = {"utc": "gmt"} | {
     name: region
     for region, names in {"e": "est edt et eastern", "c": "cst cdt ct central", "p": "pst pdt pt pacific",
@@ -83,7 +89,7 @@ def parse(text: str) -> Parsed:
     words: list[str] = []
     tokens: list[str] = []
     end = -9  # where a number that may still get its noun ended
-    for match in VALUE_LEXER.finditer(fold(text)):
+    for match in VALUE_LEXER.finditer(joined(fold(text))):
         kind = match.lastgroup or "word"
         if kind == "word" or (kind == "rate" and not (values and tokens[-1].startswith("#"))):
             word = match.group().lstrip("/ ").removeprefix("per ").removesuffix("'s").replace("'", "")
