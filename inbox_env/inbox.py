@@ -5,7 +5,7 @@ Knows nothing of tools, turns or models.
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import date, datetime
 from pathlib import Path
 
 from inbox_env.emails import Address
@@ -28,6 +28,7 @@ class Inbox:
         self.name = name
         self.owner: Address = info.owner
         self.num_emails = info.num_emails
+        self.last_day: date | None = info.last_date.date() if info.last_date else None  # of the newest mail
         self._store = store
         self._generation, self._revision = -1, info.revision
         self._check_unchanged()  # the store may have been opened long ago

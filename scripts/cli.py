@@ -45,6 +45,9 @@ COMMANDS = {
     "search": Command("scripts.search", "Search an inbox by keywords, as the agent does."),
     "read": Command("scripts.read", "Print one mail of an inbox."),
     "play": Command("scripts.play", "Ask an inbox a question and watch a policy look for the answer.", is_async=True),
+    "ask": Command(
+        "scripts.ask", "Ask an inbox a question and print the answer with the mails that hold it.", is_async=True
+    ),
     "train": Command("scripts.train_email_agent", "Train an agent to find the right email.", is_async=True),
     "bench": Command("scripts.benchmark", "Compare policies on the same questions.", is_async=True),
     "judge-audit": Command("scripts.judge_audit", "Measure how far a judge can be believed.", is_async=True),
@@ -58,7 +61,9 @@ COMMANDS = {
     "export": Command(
         "scripts.export", "Export a trained model: its adapter, or merged into its base; push it to the hub."
     ),
-    "serve": Command("scripts.serve", "Print, or run, the vLLM server that a training configuration needs."),
+    "serve": Command(
+        "scripts.serve", "Serve an inbox to other programs (MCP), or print or run the vLLM server of a training."
+    ),
     "bench-system": Command("scripts.bench_system", "Measure the speed of one part of the system.", is_async=True),
 }
 

@@ -16,7 +16,7 @@ from inbox_env.errors import UsageError
 from scripts.terminal import safe_line
 
 
-def add_consent(parser: argparse.ArgumentParser) -> None:
+def add_consent(parser: argparse._ActionsContainer) -> None:
     """Add the option that agrees beforehand."""
     parser.add_argument(
         "--yes-send", action="store_true", help="agree that mail is sent to the API of a policy api:.. or of a judge"

@@ -93,7 +93,7 @@ def _play_in_terminal(args: argparse.Namespace) -> int:
         inbox = Inbox(store, name)
         policy = load_policy(spec, {question.id: question for question in labelled} or None)
         confirm_sending([spec], is_agreed=args.yes_send)
-        today = args.as_of or _last_day(store, name)
+        today = args.as_of or inbox.last_day
         with asyncio.Runner() as runner:  # one loop for all episodes: a policy may keep tasks in it
             played = [
                 runner.run(_play(args, policy, inbox, question, is_labelled=bool(labelled)))
@@ -157,12 +157,6 @@ def _asked(question: str | None, inbox: str, today: date | None) -> Iterator[Que
     texts = iter([question]) if question else _lines()
     for number, text in enumerate(texts, 1):
         yield unlabelled(f"asked-{number}", text, inbox, today)
-
-
-def _last_day(store: EmailStore, inbox: str) -> date | None:
-    """Return the day of the newest mail: the "today" of somebody who asks this inbox now."""
-    newest = store.info(inbox).last_date
-    return newest.date() if newest else None
 
 
 def _lines() -> Iterator[str]:

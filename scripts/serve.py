@@ -1,7 +1,8 @@
-"""Print, or run, the vLLM server that a training configuration needs.
+"""Serve an inbox to other programs (MCP), or print or run the vLLM server of a training.
 
-The options are those that the trainer checks at its start: processed logprobs, enough context, adapters and weights
-that can be replaced. Knows nothing of what is asked of the server.
+--mcp speaks the Model Context Protocol on standard input and output: tools to ask, search and read one inbox as of a
+day. --config prints the vLLM server that a training configuration needs, with the options that the trainer checks at
+its start; with --run it becomes that server. Knows nothing of what is asked of the servers.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from inbox_env.errors import UsageError
+from scripts.consent import add_consent
+from scripts.search import parse_day
 
 if TYPE_CHECKING:
     from agent.grpo.config import TrainConfig
@@ -46,15 +49,43 @@ def _allowed_rank(rank: int) -> int:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    parser.add_argument("--config", type=Path, required=True, help="TOML file, see scripts/configs")
-    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override one key; repeatable")
-    parser.add_argument("--host", default="127.0.0.1", help="address to listen at (default: this machine only)")
-    parser.add_argument("--port", type=int, default=8000, help="port (default: 8000)")
-    parser.add_argument("--run", action="store_true", help="become the server instead of printing its command")
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("--mcp", action="store_true", help="serve an inbox over standard input and output")
+    what.add_argument("--config", type=Path, help="TOML file, see scripts/configs: its vLLM server")
+    inbox = parser.add_argument_group("with --mcp")
+    inbox.add_argument("--mailbox", type=Path, help="mailbox file made by `mailsleuth import`")
+    inbox.add_argument("--inbox", help="name of the inbox in it; see `mailsleuth inboxes`")
+    inbox.add_argument("--as-of", type=parse_day, metavar="DAY", help="see only mail up to this day (default: all)")
+    inbox.add_argument("--policy", help="who answers (default: the trained run, or else the bundled base)")
+    add_consent(inbox)
+    inbox.add_argument("--deadline", type=float, default=120.0, metavar="SECONDS", help="of one answer (default 120)")
+    vllm = parser.add_argument_group("with --config")
+    vllm.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override one key; repeatable")
+    vllm.add_argument("--host", default="127.0.0.1", help="address to listen at (default: this machine only)")
+    vllm.add_argument("--port", type=int, default=8000, help="port (default: 8000)")
+    vllm.add_argument("--run", action="store_true", help="become the server instead of printing its command")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print the command, or become the server."""
+    """Serve the inbox, print the command, or become the server."""
+    return _serve_inbox(args) if args.mcp else _serve_model(args)
+
+
+def _serve_inbox(args: argparse.Namespace) -> int:
+    from scripts.inbox_answers import open_answers
+    from scripts.mcp_server import make_server
+
+    if args.mailbox is None or args.inbox is None:
+        raise UsageError(87, "--mcp needs --mailbox and --inbox", next_step="see `mailsleuth inboxes`")
+    answers = open_answers(args)
+    try:
+        make_server(answers).run("stdio")
+    finally:
+        answers.inbox.close()
+    return 0
+
+
+def _serve_model(args: argparse.Namespace) -> int:
     from agent.grpo.config import load_config
 
     words = command(load_config(args.config, args.set), host=args.host, port=args.port)

@@ -263,7 +263,7 @@ def test_the_reference_of_a_resumed_run_is_the_model_it_started_from(tmp_path, a
 
 
 def test_a_time_limit_ends_a_run_with_a_checkpoint(tmp_path, arena, chat):
-    trainer = make_trainer(tmp_path, arena, chat, grpo={"steps": 500, "max_seconds": 0.01})
+    trainer = make_trainer(tmp_path, arena, chat, grpo={"steps": 500, "max_seconds": 1e-6})
     trainer.train()
     assert trainer.step == 1
     assert latest_checkpoint(tmp_path).name == "step-000001"
