@@ -38,6 +38,9 @@ class ModelConfig(BaseModel):
     """The adapter's output is scaled by `lora_alpha / lora_rank`."""
     load_in_4bit: bool = False
     """Hold the frozen weights in 4 bits (NF4); needs LoRA, a CUDA device and the package bitsandbytes."""
+    packed_attention: Literal["segments", "flex"] = "segments"
+    """How packed sequences attend in training: segment by segment, or by torch's flex attention in one compiled kernel,
+    which needs a CUDA device. At its start a run compares either with the model's own attention."""
     gradient_checkpointing: bool = False
     """Compute each layer's activations again in the backward pass: a third more time, a fraction of the memory."""
 

@@ -18,6 +18,7 @@ from agent.gradient_checkpointing import enable_gradient_checkpointing
 from agent.lora import ADAPTER_CONFIG, ADAPTER_WEIGHTS, add_lora, load_adapter_state, merge_adapter, name_base
 from agent.model_config import ModelConfig
 from agent.model_folder import LoadedModel, load_model, model_folder_of, read_card
+from agent.segment_attention import enable_segment_attention
 from inbox_env.errors import ResourceError, UpstreamError, UsageError
 
 HUB_FILES = ("*.safetensors", "*.safetensors.index.json", "*.json", "*.jinja", "vocab.txt", "merges.txt")
@@ -40,6 +41,8 @@ def load_trainee(
         loaded = _load_with_unsloth(config, seed, max_context, started)
     else:
         loaded = _load(config, device, seed, started)
+    if config.packed_attention == "flex":
+        enable_segment_attention(loaded.model, "flex")
     if config.gradient_checkpointing:
         enable_gradient_checkpointing(loaded.model)
     if config.enable_thinking is not None:
@@ -53,6 +56,8 @@ def check_loader(config: ModelConfig) -> None:
     if config.load_in_4bit:
         needs_cuda("model.load_in_4bit")
         _needs_package("bitsandbytes", "model.load_in_4bit")
+    if config.packed_attention == "flex":
+        needs_cuda("model.packed_attention = flex")
     if config.loader == "unsloth":
         needs_cuda("model.loader = unsloth")
         _needs_package("unsloth", "model.loader = unsloth")

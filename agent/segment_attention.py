@@ -2,35 +2,47 @@
 
 Each segment is one causal `scaled_dot_product_attention`, so that no [T, T] mask exists and the work grows with
 the sum of squared lengths. Works for decoders whose every layer is full attention (Llama, Qwen2, Qwen3).
-Knows nothing of losses or training; on other devices a variable-length kernel can take the same arguments.
+Knows nothing of losses or training; on a CUDA device `agent.flex_attention` can do the same in one kernel.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 from transformers import AttentionInterface, PreTrainedModel
 
+from agent.flex_attention import FLEX_ATTENTION, packed_flex_attention, segment_mask
 from inbox_env.errors import UsageError
 
 SEGMENT_ATTENTION = "mailsleuth_segments"
+PackedAttention = Literal["segments", "flex"]
 
 
-def enable_segment_attention(model: PreTrainedModel) -> None:
-    """Make `model` read packed input; every forward must then be given `segment_lengths` and `position_ids`.
+def enable_segment_attention(model: PreTrainedModel, kind: PackedAttention | None = None) -> None:
+    """Make `model` read packed input; every forward must then be given what `packed_arguments` returns.
 
-    Raises UsageError for a model with layers that would mix segments (convolution, sliding window, recurrence).
+    `kind` None keeps the one that is enabled, or takes segments. Raises UsageError for a model with layers that would
+    mix segments (convolution, sliding window, recurrence).
     """
     kinds = set(getattr(model.config, "layer_types", None) or ["full_attention"])
     if kinds != {"full_attention"}:
         what = f"model {model.config.model_type} has layers that cannot be trained on packed text: {sorted(kinds)}"
         raise UsageError(40, what, next_step="use a decoder with full attention only, such as Qwen3 or Llama")
+    is_flex = kind == "flex" or (kind is None and model.config._attn_implementation == FLEX_ATTENTION)
     AttentionInterface.register(SEGMENT_ATTENTION, segment_attention)
-    model.set_attn_implementation(SEGMENT_ATTENTION)
+    AttentionInterface.register(FLEX_ATTENTION, packed_flex_attention)
+    model.set_attn_implementation(FLEX_ATTENTION if is_flex else SEGMENT_ATTENTION)
+
+
+def packed_arguments(model: PreTrainedModel, lengths: Sequence[int], parents: Sequence[int]) -> dict[str, Any]:
+    """Return what a forward pass of packed text is given beside tokens and positions."""
+    if model.get_decoder().config._attn_implementation == FLEX_ATTENTION:
+        return {"segment_mask": segment_mask(lengths, parents, model.device)}
+    return {"segment_lengths": lengths} | ({"segment_parents": parents} if parents else {})
 
 
 def segment_attention(

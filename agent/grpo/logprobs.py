@@ -18,6 +18,7 @@ from torch.utils.checkpoint import checkpoint
 from transformers import PreTrainedModel
 
 from agent.grpo.packing import MicroBatch
+from agent.segment_attention import packed_arguments
 
 CHUNK_TOKENS = 512  # at most; of a large vocabulary fewer
 CHUNK_LOGITS = 1 << 24  # 64 MiB in float32
@@ -39,13 +40,11 @@ def action_logprobs(
 
 def hidden_states(model: PreTrainedModel, batch: MicroBatch) -> Tensor:
     """Return the decoder's last hidden states [1, T, D]."""
-    tree = {"segment_parents": batch.segment_parents} if batch.segment_parents else {}
     output = model.get_decoder()(
         input_ids=batch.token_ids,
         position_ids=batch.position_ids,
-        segment_lengths=batch.segment_lengths,
         use_cache=False,
-        **tree,
+        **packed_arguments(model, batch.segment_lengths, batch.segment_parents),
     )
     states: Tensor = output.last_hidden_state
     return states

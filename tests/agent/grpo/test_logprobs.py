@@ -70,6 +70,22 @@ def test_reading_a_shared_beginning_once_gives_the_logprobs_and_gradients_of_rea
 
 
 @pytest.mark.parametrize("kind", SHAPES)
+@pytest.mark.parametrize("share_prefixes", [False, True])
+@torch.no_grad()
+def test_flex_attention_sees_what_segments_see(kind, share_prefixes):
+    samples = make_samples(4)
+    samples += [replace(samples[0], advantage=0.5)]
+    model = make_model(kind)
+    batches = pack(samples, 500, share_prefixes=share_prefixes)
+    found = []
+    for attention in ("segments", "flex"):
+        enable_segment_attention(model, attention)
+        enable_segment_attention(model)  # what is enabled stays
+        found.append(torch.cat([action_logprobs(model, batch)[0] for batch in batches]))
+    torch.testing.assert_close(found[1], found[0], atol=2e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("kind", SHAPES)
 def test_the_summed_loss_and_its_gradient_are_those_of_the_logprobs(kind):
     model = make_model(kind)
     enable_segment_attention(model)
