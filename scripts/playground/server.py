@@ -69,7 +69,8 @@ def listen(host: str, port: int) -> socket.socket:
     """Return a socket that listens at `port`, or at one of the next when that is busy; raises ResourceError."""
     for candidate in range(port, min(port + NUM_PORTS_TRIED, 65_536)) if port else [0]:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        sock = socket.socket(family, socket.SOCK_STREAM)
+        # the protocol is named because asyncio sends small answers at once only then: else each waits 40 ms
+        sock = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             sock.bind((host, candidate))

@@ -260,3 +260,14 @@ def test_a_busy_port_means_the_next_one() -> None:
                 assert port < second.getsockname()[1] < port + 20
         except ResourceError:
             pytest.skip("twenty ports in a row are busy")
+
+
+def test_a_small_answer_is_sent_at_once(url: str) -> None:
+    """Without TCP_NODELAY the body waits about 40 ms for the head to be acknowledged."""
+    seconds = []
+    with httpx.Client() as client:
+        for _ in range(30):
+            started = time.perf_counter()
+            client.get(f"{url}/api/views")
+            seconds.append(time.perf_counter() - started)
+    assert sorted(seconds)[len(seconds) // 2] < 0.03
