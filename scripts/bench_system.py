@@ -16,6 +16,7 @@ PARTS = {
     "read": "scripts.bench_read",
     "sampler": "scripts.bench_sampler",
     "trainer": "scripts.bench_trainer",
+    "playground": "scripts.bench_playground",
 }
 
 
