@@ -65,3 +65,24 @@ def test_wrong_use_gets_one_line(
     assert shown in error
     assert error.count("\n") == 1
     assert not (tmp_path / "q.jsonl").exists()
+
+
+def test_a_file_is_checked_and_what_leaks_is_named_and_left_out(
+    mailbox: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert generate(mailbox, tmp_path / "q.jsonl", "--inbox", "me", "--inbox", "you", "--count", "30") == 0
+    capsys.readouterr()
+    options = ["--mailbox", str(mailbox), "--check", str(tmp_path / "q.jsonl")]
+    assert main(["questions", *options, "--fix", str(tmp_path / "kept.jsonl")]) == 0
+    out = capsys.readouterr().out
+    before, kept = (read_questions(tmp_path / name) for name in ("q.jsonl", "kept.jsonl"))
+    named = {line.split(":")[0] for line in out.splitlines() if line.startswith(("me-", "you-"))}
+    assert named == {one.id for one in before} - {one.id for one in kept}
+    assert f"{len(kept)} of {len(before)} questions have none" in out
+    assert main(["questions", *options[:2], "--check", str(tmp_path / "kept.jsonl")]) == 0
+    assert "leaks: none" in capsys.readouterr().out
+
+
+def test_fix_needs_a_file_to_check(mailbox: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["questions", "--mailbox", str(mailbox), "--fix", str(tmp_path / "x")]) == 2
+    assert "--fix goes with --check" in capsys.readouterr().err
