@@ -50,7 +50,7 @@ class LeakReport:
 def measure_leaks(store: EmailStore, questions: Sequence[Question]) -> LeakReport:
     """Return the report on `questions`, whose inboxes the store holds."""
     inboxes = {name: Inbox(store, name) for name in dict.fromkeys(question.inbox for question in questions)}
-    answerable = [question for question in questions if question.answerable]
+    answerable = [question for question in questions if question.answerable and question.message_ids]
     found = [found_by_all_words(inboxes[question.inbox], question) for question in answerable]
     first = [first_by_any_word(inboxes[question.inbox], question) for question in answerable]
     days = [number for question in answerable for number in _days(inboxes[question.inbox], question)]

@@ -52,8 +52,8 @@ def find_leaks(store: EmailStore, questions: Sequence[Question]) -> list[Leak]:
 
 def without_leaks(questions: Sequence[Question], leaks: Sequence[Leak]) -> list[Question]:
     """Return the questions that no leak names."""
-    leaky = {leak.question.id for leak in leaks}
-    return [question for question in questions if question.id not in leaky]
+    leaky = {id(leak.question) for leak in leaks}  # joined files may hold two questions of one name
+    return [question for question in questions if id(question) not in leaky]
 
 
 class _Seen:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from inbox_env.emails import Address, Email
+from inbox_env.leak_report import measure_leaks
 from inbox_env.leaks import find_leaks, without_leaks
 from inbox_env.questions import Question
 from inbox_env.store import EmailStore, build_inbox
@@ -73,3 +74,14 @@ def test_what_nothing_answers_gives_nothing_away(store: EmailStore) -> None:
         "a", "When is the Falcon invoice due?", answer=None, message_ids=(), answerable=False, kind="unanswerable"
     )
     assert names(store, question) == []
+
+
+def test_of_two_questions_with_one_name_only_the_leaky_one_is_left_out(store: EmailStore) -> None:
+    questions = [asked("a", message_ids=("<9@x>",)), asked("a", "What is owed for the bird?")]
+    assert without_leaks(questions, find_leaks(store, questions)) == questions[1:]
+
+
+def test_questions_without_labels_are_measured_too(store: EmailStore) -> None:
+    question = asked("a", answer=None, message_ids=(), is_labelled=False)
+    assert find_leaks(store, [question]) == []
+    assert measure_leaks(store, [question]).found_by_all_words is None
