@@ -19,6 +19,7 @@ from agent.policy import Policy
 from agent.rollout import check_errors, rollout_many
 from inbox_env.questions import Question
 from inbox_env.trajectory import Trajectory
+from rewards.grader import Grader
 from rewards.ladder import Mode
 
 MAX_NAME_CHARS = 120
@@ -37,12 +38,13 @@ class EvaluationFolder:
         deadline_seconds: float = 60.0,
         fail_share: float | None = None,
         on_warning: Callable[[str], None] = lambda _: None,
+        grader: Grader | None = None,
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
         self._arena, self._split, self._mode = arena, split, mode
         self._deadline_seconds, self._fail_share = deadline_seconds, fail_share
-        self._on_warning = on_warning
+        self._on_warning, self._grader = on_warning, grader
 
     def play(
         self, policy: Policy, role: Role, questions: Sequence[Question], *, concurrency: int = 128, name: str = ""
@@ -62,7 +64,19 @@ class EvaluationFolder:
             journal.replace(done.values())
             if self._fail_share is not None and (warning := check_errors(played, self._fail_share)):
                 self._on_warning(f"{name}: {warning}")
+        if self._grader is not None:
+            done |= self._judged(self._grader, done, questions, journal)
         return summarise(name, role, self._split, [done[question.id] for question in questions], questions, self._mode)
+
+    def _judged(
+        self, grader: Grader, done: dict[str, Trajectory], questions: Sequence[Question], journal: EpisodeJournal
+    ) -> dict[str, Trajectory]:
+        """Return the episodes, with a verdict where no rule decides; each is kept and not asked for again."""
+        played = [done[question.id] for question in questions]
+        judged = asyncio.run(grader.judge_all(played, questions))
+        if judged != played:
+            journal.replace((done | {one.question_id: one for one in judged}).values())
+        return {one.question_id: one for one in judged}
 
     def path(self, name: str) -> Path:
         """Return the file of a policy's trajectories; a name that no file can have gets a digest: two stay apart."""

@@ -139,8 +139,8 @@ def _run(
     check_trainable(loaded.model, config.sampling.max_context)
     peers.first(lambda: None)  # lets the others go on
     questions = spread_evenly(test.questions, config.eval.num_test_questions)
-    evaluation = EvaluationFolder(folder / "evaluation", test, "test", config.reward.mode)
     trainer = GrpoTrainer(config, loaded.model, loaded.chat, train, dev, folder, peers)
+    evaluation = EvaluationFolder(folder / "evaluation", test, "test", config.reward.mode, grader=trainer.grader)
     console.print(
         f"{folder}: {config.model.path}, {len(train.questions)} training questions, {len(questions)} for test"
     )

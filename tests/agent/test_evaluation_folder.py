@@ -11,6 +11,11 @@ from agent.policies.scripted import ScriptedPolicy, answer, perfect_reader, sear
 from inbox_env.actions import StopReason
 from inbox_env.errors import CorruptError
 from inbox_env.trajectory import read_trajectories
+from rewards.answers import match_answer
+from rewards.grader import Grader
+from rewards.judge import Judge
+from rewards.judge_model import ScriptedJudge
+from rewards.ladder import LadderConfig, make_ladder
 
 
 class Counting:
@@ -140,3 +145,28 @@ def test_an_episode_is_on_file_as_soon_as_it_is_over(arena, folder):
 def test_names_that_look_alike_as_files_are_kept_apart(folder):
     assert folder.path("local:a/b") != folder.path("local:a_b")
     assert folder.path("local_a_b") != folder.path("local:a/b")
+
+
+def test_a_judge_decides_what_no_rule_does_and_is_asked_once(arena, tmp_path):
+    questions = [question for question in arena.questions if question.answerable][:3]
+
+    def script(opening, random):
+        yield answer("words that no rule can weigh against the answer")
+
+    policy = ScriptedPolicy("wordy", script, perfect_reader({}))
+    model = ScriptedJudge('{"reason": "it says the same", "verdict": "right"}')
+    grader = Grader(make_ladder(LadderConfig()), judge=Judge(model))
+    judged = EvaluationFolder(tmp_path / "judged", arena, "dev", "answer", grader=grader)
+    plain = EvaluationFolder(tmp_path / "plain", arena, "dev", "answer")
+    undecided = [q for q in questions if is_undecided(plain, policy, q)]
+    assert undecided
+    assert judged.play(policy, "base", undecided).accuracy == 1.0
+    num_asked = len(model.asked)
+    assert judged.play(policy, "base", undecided).accuracy == 1.0
+    assert len(model.asked) == num_asked
+    assert plain.play(policy, "base", undecided).accuracy == 0.0
+
+
+def is_undecided(folder, policy, question):
+    folder.play(policy, "base", [question])
+    return match_answer(folder.trajectories("wordy")[question.id].answer, question) is None
