@@ -189,7 +189,8 @@ class _Worker:
         with socket.socket(fileno=os.dup(ours.fileno())) as pipe:  # it is a pair of sockets
             pipe.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _PIPE_BYTES)
             # It may stop reading: nothing waits for ever.
-            pipe.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", int(MAIL_SECONDS), 0))
+            limit = struct.pack("ll", int(MAIL_SECONDS), int(MAIL_SECONDS % 1 * 1e6))
+            pipe.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, limit)
         options = {
             "attachment_text": self._options.attachment_text,
             "max_message_bytes": self._options.max_message_bytes,
