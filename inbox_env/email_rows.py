@@ -11,6 +11,7 @@ from inbox_env.emails import Address, Attachment, Email
 from inbox_env.errors import CorruptError
 
 MAIL_COLUMNS = "message_id, sent_us, sender_name, sender_email, subject, envelope, body"
+_ENCODER = json.JSONEncoder(ensure_ascii=False)  # `json.dumps` makes one for each call
 
 
 def to_row(email: Email) -> tuple[str | int | None, ...]:
@@ -48,7 +49,7 @@ def from_row(row: tuple[Any, ...]) -> Email:
 
 def to_json(value: object) -> str:
     """Return `value` as JSON that a file can hold."""
-    return clean(json.dumps(value, ensure_ascii=False))
+    return clean(_ENCODER.encode(value))
 
 
 def clean(text: str) -> str:

@@ -21,7 +21,7 @@ class OwnerGuess:
     def __init__(self) -> None:
         self._sent: Counter[str] = Counter()
         self._received: Counter[str] = Counter()
-        self._names: dict[str, Counter[str]] = {}
+        self._names: dict[str, dict[str, int]] = {}  # plain: one is made for each address
 
     def add(self, email: Email) -> None:
         """Count one mail."""
@@ -44,7 +44,9 @@ class OwnerGuess:
         self._sent.update(sent)
         self._received.update(received)
         for address, counter in names.items():
-            self._names.setdefault(address, Counter()).update(counter)
+            known = self._names.setdefault(address, {})
+            for name, number in counter.items():
+                known[name] = known.get(name, 0) + number
 
     def best(self) -> Address:
         """Return who received most of those who sent from here (an assistant may send more); empty if unknown.
@@ -57,9 +59,12 @@ class OwnerGuess:
             return Address("", "")
         candidates = self._sent or self._received
         email = max(candidates, key=lambda address: (self._received[address], self._sent[address], address))
-        names = self._names.get(email, Counter())
+        names = self._names.get(email, {})
         return Address(max(names, key=lambda name: (names[name], name), default=""), email)
 
     def _name(self, address: Address) -> None:
         if address.name and address.email:
-            self._names.setdefault(address.email, Counter())[address.name] += 1
+            known = self._names.get(address.email)
+            if known is None:
+                known = self._names[address.email] = {}
+            known[address.name] = known.get(address.name, 0) + 1

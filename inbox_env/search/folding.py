@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from functools import lru_cache
 
 from inbox_env.emails import Address, Email
 
@@ -25,6 +26,7 @@ _KANA_MARKS = "\uff9e\uff9f"  # letters that become marks
 _MAYBE_KANA_MARKS = re.compile(rf"(?:[^\w\s\x00-\u02ff]|[{_KANA_MARKS}]){{31,}}")
 _WORD = re.compile(r"[^\W_]+")
 _NO_WORD = re.compile(r"[\W_]+")
+_MAX_REMEMBERED_CHARS = 300
 
 
 def fold(text: str) -> str:
@@ -62,9 +64,7 @@ def indexed_fields(email: Email) -> tuple[str, str, str]:
     that no tokeniser needs to know which characters are letters.
     """
     people = _spaced(" ".join(f"{person.name} {person.email}" for person in (email.sender, *email.recipients)))
-    marks = _marks(FROM_MARK, email.sender)
-    for person in email.recipients:
-        marks += _marks(TO_MARK, person)
+    marks = [_marks(FROM_MARK, email.sender), *(_marks(TO_MARK, person) for person in email.recipients)]
     attached = [text for item in email.attachments for text in (item.name, item.text) if text]
     body = "\n\n".join((email.body, *attached)) if attached else email.body
     return _spaced(email.subject), " ".join((people, *marks)), _spaced(body)
@@ -92,10 +92,20 @@ def _spaced(text: str) -> str:
     return folded if folded.isascii() else _NO_WORD.sub(" ", folded)
 
 
-def _marks(mark: str, address: Address) -> list[str]:
+def _marks(mark: str, address: Address) -> str:
+    is_short = len(address.name) + len(address.email) <= _MAX_REMEMBERED_CHARS
+    return _remembered_marks(mark, address) if is_short else _made_marks(mark, address)
+
+
+@lru_cache(maxsize=8_192)  # the same few people write and are written to in an inbox
+def _remembered_marks(mark: str, address: Address) -> str:
+    return _made_marks(mark, address)
+
+
+def _made_marks(mark: str, address: Address) -> str:
     # the whole address stands before each group of words, so that no phrase runs on into the next
     whole = _address_mark(mark, address.email)
-    return [whole, *_name_marks(mark, address.name), whole, *_name_marks(mark, address.email)]
+    return " ".join((whole, *_name_marks(mark, address.name), whole, *_name_marks(mark, address.email)))
 
 
 def _address_mark(mark: str, address: str) -> str:
