@@ -16,7 +16,8 @@ corporation dept department drive floor gmbh group hall hotel inc inn limited ll
 plc restaurant road room rm school shop st store street suite team theater theatre tower trip project meeting code"""
 _TITLES = "mr mrs ms miss dr prof professor sir madam dean president rev jr sr phd md"
 _DOUBTS = """or either maybe perhaps possibly probably not isnt wasnt arent werent dont doesnt didnt never neither nor
-none except instead unless but cannot cant unknown unsure guess"""
+none except instead unless but cannot cant unknown unsure guess doubt doubts doubtful false wrong incorrect untrue
+mistaken rejected denied refuted"""
 _BOUNDS = "more less over under above below before after until least most minus plus than beyond nearly almost"
 _MEASURES = "second minute hour day week month year mw mwh kw kwh gw gwh bcf kg km cm ft gb mb tb mile"
 _NICKNAMES = """william bill will billy,robert bob rob robbie bobby,richard rick dick rich,james jim jimmy,john jack
