@@ -211,6 +211,8 @@ class TrainConfig(Section):
             raise ValueError("sampling.max_context must be larger than sampling.max_new_tokens")
         if self.grpo.max_staleness and self.sampling.engine != "vllm":
             raise ValueError('grpo.max_staleness needs sampling.engine = "vllm": one model cannot sample and train')
+        if self.grpo.strategy == "shard" and self.model.loader == "unsloth":
+            raise ValueError('grpo.strategy = "shard" needs model.loader = "transformers": unsloth knows no shards')
         if self.reward.kind == "ruler" and self.judge.model is None:
             raise ValueError('reward.kind = "ruler" needs a judge: set judge.model')
         if self.grpo.overlong_tokens >= self.sampling.max_context:

@@ -128,5 +128,20 @@ def _named_loss() -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:
-        next_step = "start torchrun again with --resume; the last checkpoint is whole"
-        raise ResourceError(82, "another process of the run is gone", next_step=next_step) from error
+        raise _gone() from error
+
+
+@contextmanager
+def named_lost_peers() -> Iterator[None]:
+    """Say the same when a call that is not of `Peers` fails for it, such as a pass of shards."""
+    try:
+        yield
+    except RuntimeError as error:
+        if not isinstance(error, distributed.DistError) and "gloo" not in str(error):  # gloo has no class of its own
+            raise
+        raise _gone() from error
+
+
+def _gone() -> ResourceError:
+    next_step = "start torchrun again with --resume; the last checkpoint is whole"
+    return ResourceError(82, "another process of the run is gone", next_step=next_step)

@@ -1,6 +1,6 @@
 """How much memory a run will need, from its configuration and the shape of its model: an estimate before it starts.
 
-A sum of seven parts, each a formula below; T tokens of a micro-batch, L layers, h hidden, I intermediate, b bytes of a
+A sum of eight parts, each a formula below; T tokens of a micro-batch, L layers, h hidden, I intermediate, b bytes of a
 weight. What allocators keep beside it is in `SLACK`. Pure: knows nothing of devices, and reads no weights.
 """
 
@@ -46,6 +46,7 @@ class MemoryPlan:
     activations: float  # of one micro-batch, logits included
     kv_cache: float
     sampler_activations: float
+    gathered: float = 0.0  # what shards put together for the length of a pass
 
     @property
     def total_gb(self) -> float:
@@ -63,7 +64,8 @@ class MemoryPlan:
 def plan_memory(config: TrainConfig, shape: ModelShape, num_processes: int = 1) -> MemoryPlan:
     """Return the estimate for one of the processes that train and, unless servers do, sample.
 
-    In shards each has its part of a second copy of the weights, of the gradients and of the optimiser's state.
+    In shards each has its part of a second copy of the weights, of the gradients and of the optimiser's state, and for
+    the length of a pass the whole of what it computes with.
     """
     model, is_lora = config.model, config.model.lora_rank > 0
     width = 4 if model.dtype == "float32" else 2
@@ -84,6 +86,7 @@ def plan_memory(config: TrainConfig, shape: ModelShape, num_processes: int = 1) 
         activations=_activations(config, shape, width) / GIB,
         kv_cache=samples_here * _kv_cache(config, shape) * width / GIB,
         sampler_activations=samples_here * _sampler_activations(config, shape, width) / GIB,
+        gathered=(parts > 1) * _gathered(shape, width, is_lora=is_lora) / GIB,
     )
 
 
@@ -93,6 +96,15 @@ def check_memory(plan: MemoryPlan, max_memory_gb: float | None) -> None:
         what = f"the run needs about {plan.total_gb:.1f} GiB, more than the {max_memory_gb:g} allowed"
         next_step = "lower grpo.micro_batch_tokens or sampling.max_rows, or use LoRA or gradient checkpointing"
         raise ResourceError(30, what, where="run.max_memory_gb", next_step=next_step)
+
+
+def _gathered(shape: ModelShape, width: int, *, is_lora: bool) -> float:
+    """Bytes of the embeddings and the head, which stay together in a pass, and of two layers, one of them on its way.
+
+    With them the gradient of the largest of these before it is summed, and the float32 numbers that are sent.
+    """
+    ends, layer = shape.num_params - shape.num_linear_params, shape.num_linear_params / shape.num_layers
+    return width * (ends + 2 * layer) + (0 if is_lora else (width + 4) * max(ends, layer))
 
 
 def _sampler_weights(config: TrainConfig, shape: ModelShape) -> int:

@@ -8,7 +8,7 @@ local sampler needs anyway. Knows nothing of losses, groups or files.
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,7 +36,7 @@ class ShardedModel(nn.Module):
     def __init__(self, whole: PreTrainedModel, peers: Peers) -> None:
         super().__init__()
         self.whole = [whole]  # in a list: it is no part of what is sharded
-        self.copy = copy.deepcopy(whole)
+        self.copy = _without_weights(whole)  # they are never there twice: a shard is filled when it is one
         mesh = init_device_mesh(whole.device.type, (peers.size,))
         is_plain = all(parameter.dtype == torch.float32 for parameter in whole.parameters())
         policy = MixedPrecisionPolicy(reduce_dtype=None if is_plain else torch.float32)
@@ -47,7 +47,12 @@ class ShardedModel(nn.Module):
             if isinstance(module, FSDPModule):
                 module.set_gradient_divide_factor(1.0)  # a step's loss is a sum over all processes' tokens
                 module.set_force_sum_reduction_for_comms(True)  # gloo knows no other
-        self._idle = pack([TrainingSample((0, 0), (0, 1), (0.0, -1.0), 0.0)], 2)[0].to(whole.device)
+        device = whole.device
+        self._apply(  # type: ignore[no-untyped-call]  # torch leaves it so; `to_empty` would lose the buffers
+            lambda tensor: torch.empty_like(tensor, device=device) if tensor.is_meta else tensor
+        )
+        self._fill(self._pairs())
+        self._idle = pack([TrainingSample((0, 0), (0, 1), (0.0, -1.0), 0.0)], 2)[0].to(device)
 
     def forward(self, batch: MicroBatch, temperature: float) -> tuple[Tensor, Tensor]:
         """Return float32 (logprobs [N], entropy [N]) of the sampled tokens, in nats."""
@@ -62,18 +67,24 @@ class ShardedModel(nn.Module):
     @torch.no_grad()
     def give(self) -> None:
         """Copy the trained weights to the whole model."""
-        for whole, shard in self._pairs():
+        for whole, shard in self._trained():
             whole.copy_(shard.full_tensor())
 
-    @torch.no_grad()
     def take(self) -> None:
         """Copy the trained weights of the whole model into the shards."""
-        for whole, shard in self._pairs():
+        self._fill(self._trained())
+
+    @torch.no_grad()
+    def _fill(self, pairs: Iterable[tuple[Tensor, DTensor]]) -> None:
+        for whole, shard in pairs:
             shard.copy_(_sharded_as(whole, shard))
+
+    def _trained(self) -> Iterator[tuple[Tensor, DTensor]]:
+        yield from (pair for pair in self._pairs() if pair[1].requires_grad)
 
     def _pairs(self) -> Iterator[tuple[Tensor, DTensor]]:
         pairs = zip(self.whole[0].parameters(), self.copy.parameters(), strict=True)
-        yield from ((whole, shard) for whole, shard in pairs if shard.requires_grad and isinstance(shard, DTensor))
+        yield from ((whole, shard) for whole, shard in pairs if isinstance(shard, DTensor))
 
 
 class ShardedOptimizer:
@@ -155,6 +166,19 @@ def check_shardable(model: PreTrainedModel) -> None:
     if not hasattr(model.get_decoder(), "layers"):
         next_step = 'set grpo.strategy = "replicate"'
         raise UsageError(89, f"{type(model).__name__} has no list of layers to split", next_step=next_step)
+    kinds = sorted({str(weight.dtype) for weight in model.parameters() if weight.requires_grad})
+    if len(kinds) > 1:
+        next_step = 'set grpo.strategy = "replicate", or model.dtype = "float32"'
+        raise UsageError(90, f"weights of {' and '.join(kinds)} cannot be trained in shards", next_step=next_step)
+
+
+def _without_weights(model: PreTrainedModel) -> PreTrainedModel:
+    """Return a copy whose parameters have shapes and types only; tied ones stay tied, buffers are copied."""
+    memo: dict[int, Any] = {
+        id(weight): nn.Parameter(torch.empty_like(weight, device="meta"), weight.requires_grad)
+        for weight in model.parameters()
+    }
+    return copy.deepcopy(model, memo)
 
 
 def _whole(value: Any) -> Any:

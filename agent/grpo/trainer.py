@@ -24,7 +24,7 @@ from agent.base_identity import base_sha256
 from agent.chat_format import ChatFormat
 from agent.grpo.checkpoint import latest_checkpoint, load_checkpoint, save_checkpoint
 from agent.grpo.config import TrainConfig
-from agent.grpo.distributed import ALONE, Peers
+from agent.grpo.distributed import ALONE, Peers, named_lost_peers
 from agent.grpo.divergence import dump_batch, is_finite, mark_best_finite
 from agent.grpo.groups import Group, training_samples, write_groups
 from agent.grpo.guards import RunGuards
@@ -114,7 +114,7 @@ class GrpoTrainer:
         path = self.run / "metrics.jsonl" if self._peers.is_first else None
         metrics, stop = MetricsWriter(path, after_step=self.step), stop or StopRequest()
         try:
-            with named_device_errors():
+            with named_device_errors(), named_lost_peers():
                 while not self._is_done():
                     row = self._take_step()
                     metrics.write(row)

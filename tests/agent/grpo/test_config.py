@@ -73,6 +73,7 @@ def test_an_unknown_key_is_named_with_the_file_and_the_nearest_known_one(load, t
         ("[sampling]\nmax_context = 100000", "micro_batch_tokens"),
         ("[grpo]\noverlong_tokens = 5000", "overlong_tokens"),
         ("[loss]\nold_logprobs = 'sampler'\nmismatch = 'token_mask'", "old_logprobs"),
+        ("[grpo]\nstrategy = 'shard'\n[model]\nloader = 'unsloth'\nlora_rank = 8", 'model.loader = "transformers"'),
         ("[guards]\nmin_entrpy = 1.0", "guards.min_entropy"),
         ("[data.synthetic.more]\nseeds = [1]", "data.synthetic.more"),
     ],

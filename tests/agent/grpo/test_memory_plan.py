@@ -43,6 +43,13 @@ def test_shards_split_what_is_trained_and_add_a_copy_of_the_weights():
     shards = plan(4, model={"dtype": "bfloat16"}, grpo={"strategy": "shard"})
     assert shards.gradients + shards.optimizer == pytest.approx((whole.gradients + whole.optimizer) / 4)
     assert shards.weights == pytest.approx(1.25 * whole.weights)
+    ends = 2 * 152_064 * 3584  # embeddings and head; a layer has a fifth of their weights
+    layers = 2 * SEVEN_B.num_linear_params / 28
+    assert shards.gathered == pytest.approx((2 * (ends + layers) + (2 + 4) * ends) / 2**30, rel=0.01)
+    adapter = {"dtype": "bfloat16", "lora_rank": 16}
+    frozen = plan(4, model=adapter, grpo={"strategy": "shard"})
+    assert frozen.gathered == pytest.approx(2 * (ends + layers) / 2**30, rel=0.01)
+    assert (whole.gathered, plan(model=adapter).gathered) == (0, 0)
     assert plan(1, model={"dtype": "bfloat16"}, grpo={"strategy": "shard"}) == whole
     assert plan(4, model={"dtype": "bfloat16"}) == whole
 
