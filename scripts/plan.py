@@ -156,7 +156,10 @@ _HOW = (
     '`sampling.engine = "vllm"`, `sampling.servers`, and a `sampling.weights_folder` that all of them see. '
     "`mailsleuth serve --config FILE` prints how to start a server for a configuration. With several "
     "trainers: `torchrun --nproc-per-node N -m scripts.train_email_agent --config FILE`. `skypilot.yaml` and "
-    "`slurm.sh` here start two trainers with one server."
+    "`slurm.sh` here start two trainers with one server; `slurm_nodes.sh` starts torchrun on two nodes that meet over "
+    "c10d and train in shards, on a disk that all nodes see. Shards were run on CPUs only (gloo), never on CUDA with "
+    "nccl. They take neither 4-bit weights nor the loader unsloth, and a run of shards that is given up amid a step "
+    "goes on from its last regular checkpoint."
 )
 _CARDS = (
     "The cheapest division of at most 8 cards, and the price of 1,000 steps of {rollouts} rollouts (groups of "

@@ -18,8 +18,7 @@ server=$!
 until curl --silent --fail --max-time 5 http://127.0.0.1:8000/health; do sleep 5; done
 
 resume=$(test -d data/runs/qwen7b && echo --resume || true)
-# Several nodes: --nnodes N --rdzv-backend c10d --rdzv-endpoint FIRST_NODE:29500 on each, through srun; FSDP2 with
-# `--set grpo.strategy=shard` after the configuration.
+# Several nodes, in shards: scripts/configs/slurm_nodes.sh
 CUDA_VISIBLE_DEVICES=0,1 torchrun --nproc-per-node 2 -m scripts.train_email_agent --config "$CONFIG" $resume &
 trainer=$!
 is_taken_back=

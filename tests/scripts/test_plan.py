@@ -72,7 +72,7 @@ def test_a_server_is_started_as_the_trainer_wants_it(capsys):
     assert capsys.readouterr().out.startswith("VLLM_ALLOW_RUNTIME_LORA_UPDATING=1 VLLM_SERVER_DEV_MODE=1")
 
 
-@pytest.mark.parametrize("name", ["skypilot.yaml", "slurm.sh"])
+@pytest.mark.parametrize("name", ["skypilot.yaml", "slurm.sh", "slurm_nodes.sh"])
 def test_the_example_files_are_shell_that_parses_and_name_files_that_exist(name):
     text = (CONFIGS / name).read_text()
     scripts = [text]
