@@ -31,7 +31,8 @@ class ModelConfig(BaseModel):
     loader: Literal["transformers", "unsloth"] = "transformers"
     """Who loads the model; unsloth needs a CUDA device and the extra gpu."""
     dtype: Literal["float32", "bfloat16"] = "float32"
-    """Number format of the weights; logits, LoRA weights and the optimiser are float32 in any case."""
+    """Number format of the weights; LoRA weights and the optimiser are float32 in any case. Logits become float32 after
+    a product in the weights' format."""
     lora_rank: int = Field(default=0, ge=0)
     """Rank of the LoRA adapter on every linear layer of the decoder; 0 trains all weights."""
     lora_alpha: float = Field(default=32.0, gt=0)
