@@ -64,7 +64,7 @@ class _Api:
 
     async def chat(self, request: Request) -> Response:
         asked = read_request(await read_bytes(request, MAX_BODY_BYTES))
-        prompt = self._chat.prepare(asked)
+        prompt = await self._chat.prepare(asked)
         heading = Heading(self._chat.model.name, asked.stream_options.include_usage)
         send_answer = self._send_stream if asked.stream else self._send_whole
         return _Work(lambda send: send_answer(prompt, heading, send))

@@ -8,8 +8,9 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import AsyncGenerator, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from agent.sampling.engine import Sample
 from inbox_env.tools import tool_schemas
@@ -21,6 +22,8 @@ from scripts.model_server.requests import ChatRequest, NamedTool
 from scripts.model_server.served_model import ServedModel
 from scripts.model_server.turn_memory import TurnMemory
 from scripts.model_server.turns import Finish, StopFinder, TextStream, ToldTurn, name_calls, told_parts
+
+Result = TypeVar("Result")
 
 _OWN_TOOLS = frozenset(schema["function"]["name"] for schema in tool_schemas())
 
@@ -38,14 +41,25 @@ class Prompt:
 
 
 class Chat:
-    """Answers requests to one model."""
+    """Answers requests to one model. Their words are made into tokens, and back, in one thread beside the server's."""
 
     def __init__(self, model: ServedModel, generator: Generator) -> None:
         self.model, self.generator = model, generator
         self._memory = TurnMemory()
+        self._words = ThreadPoolExecutor(1, "words")
 
-    def prepare(self, request: ChatRequest) -> Prompt:
+    def close(self) -> None:
+        """End the thread."""
+        self._words.shutdown(cancel_futures=True)
+
+    async def prepare(self, request: ChatRequest) -> Prompt:
         """Return the prompt of a request; raises ApiError 400 or 404."""
+        return await self._in_words(self._prepare, request)
+
+    async def _in_words(self, work: Callable[..., Result], *given: Any) -> Result:
+        return await asyncio.get_running_loop().run_in_executor(self._words, work, *given)
+
+    def _prepare(self, request: ChatRequest) -> Prompt:
         if request.model != self.model.name:
             what = f"the model {request.model!r} does not exist: this server has {self.model.name!r}"
             raise ApiError(404, what, param="model", code="model_not_found")
@@ -67,7 +81,7 @@ class Chat:
         """Return the whole turn; raises ApiError 429 or 504."""
         listener = _Listener(self.model, prompt, None)
         sample = await self.generator.sample(prompt.token_ids + prompt.forced, prompt.drawing, listener.on_token)
-        return self._told(prompt, sample, listener)
+        return await self._in_words(self._told, prompt, sample, listener)
 
     async def stream(self, prompt: Prompt, heading: Heading) -> AsyncGenerator[bytes, None]:
         """Yield the turn as events. Text comes as it is sampled; with tools, all at the end: it may become a call.
@@ -101,7 +115,7 @@ class Chat:
                     yield heading.text(text)
                     num_told += len(text)
                 text = await queue.get()
-            turn = self._told(prompt, sampling.result(), listener)
+            turn = await self._in_words(self._told, prompt, sampling.result(), listener)
             if turn.text[num_told:]:
                 yield heading.text(turn.text[num_told:])
             for part in heading.last(turn):
@@ -132,7 +146,7 @@ class _Listener:
 
     def __init__(self, model: ServedModel, prompt: Prompt, tell: Callable[[str], Any] | None) -> None:
         self.finder = StopFinder(prompt.stops)
-        self._text = TextStream(model.chat)
+        self._text = TextStream(model.listening_chat)
         self._tell = tell
         self._is_needed = bool(prompt.stops) or (tell is not None and not prompt.has_tools)
 

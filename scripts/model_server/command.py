@@ -44,6 +44,7 @@ def serve_model(args: argparse.Namespace) -> None:
         )
     finally:
         generator.close()
+        chat.close()
 
 
 def _device(name: str) -> str:

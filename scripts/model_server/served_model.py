@@ -10,18 +10,23 @@ from pathlib import Path
 from typing import Any
 
 from agent.chat_format import ChatFormat
-from agent.model_folder import AgentCard, load_model
+from agent.model_folder import AgentCard, load_model, model_folder_of
 from agent.policies.chat_models import CARD_FIELD
 from agent.sampling.torch_engine import TorchEngine
 
 
 @dataclass(frozen=True, slots=True)
 class ServedModel:
-    """A model with its engine; `max_context` is the most tokens of a prompt and its answer."""
+    """A model with its engine; `max_context` is the most tokens of a prompt and its answer.
+
+    A tokenizer serves one thread at a time: `chat` is for the words of requests, `listening_chat`, which is the same,
+    for the thread of the engine.
+    """
 
     name: str
     created: int
     chat: ChatFormat
+    listening_chat: ChatFormat
     engine: TorchEngine
     card: AgentCard
     max_context: int
@@ -50,6 +55,8 @@ def open_model(path: Path, *, num_slots: int, device: str = "cpu") -> ServedMode
         max_context=context,
         temperature=0.0,
     )
+    listening_chat = ChatFormat.load(model_folder_of(path), loaded.card.enable_thinking)
     folder = path.resolve()
     name = folder.parent.name if folder.name == "model" else folder.name
-    return ServedModel(name or "model", int(folder.stat().st_mtime), loaded.chat, engine, loaded.card, context)
+    created = int(folder.stat().st_mtime)
+    return ServedModel(name or "model", created, loaded.chat, listening_chat, engine, loaded.card, context)

@@ -70,6 +70,7 @@ def serving(model=None, *, num_slots=8, num_queued=64, deadline_seconds=60.0, to
         server.should_exit = True
         thread.join(timeout=10)
         generator.close()
+        chat.close()
         loop.close()
 
 

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
+import signal
 import socket
 import struct
+import subprocess
+import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -14,9 +18,10 @@ import httpx
 import openai
 import pytest
 
-from inbox_env.errors import UsageError
+from agent.policies import load_policy
+from inbox_env.errors import UpstreamError, UsageError
 from scripts.cli import main
-from tests.scripts.model_server.served import TOOLS, SlowEngine, base_model, request, serving
+from tests.scripts.model_server.served import BASE, TOOLS, SlowEngine, base_model, request, serving
 
 PATH = "/chat/completions"
 
@@ -155,7 +160,7 @@ def test_a_web_site_gets_no_answer(running, headers):
     assert httpx.get(running.url + "/models", headers=headers).status_code == 403
 
 
-def test_with_a_token_nobody_else_is_answered():
+def test_with_a_token_nobody_else_is_answered(monkeypatch):
     token = "a-token-of-sixteen-characters"
     with serving(token=token) as running:
         for key in (None, "wrong", token + "x", token[:-1]):
@@ -164,6 +169,11 @@ def test_with_a_token_nobody_else_is_answered():
             assert (answer.status_code, answer.json()["error"]["code"]) == (401, "invalid_api_key")
         assert httpx.get(f"{running.url}/models?token={token}").status_code == 401
         assert openai.OpenAI(base_url=running.url, api_key=token).models.list().data[0].id == "base"
+        monkeypatch.setenv("OPENAI_API_KEY", "a key for somebody else")
+        with pytest.raises(UpstreamError, match="lists no model"):
+            load_policy(f"openai:{running.url}")
+        monkeypatch.setenv("MAILSLEUTH_TOKEN", token)
+        assert load_policy(f"openai:{running.url}").limits == base_model().card.limits
 
 
 def test_a_full_queue_sends_away_and_says_when_to_come_back():
@@ -206,6 +216,34 @@ def test_a_failing_model_is_a_failure_of_the_server_that_tells_no_text(running):
             assert "40,000" not in answer.text
 
 
+def test_many_at_once_say_what_each_would_say_alone(running):
+    bodies = [
+        request(
+            {"role": "user", "content": f"Where is dinner {number}? {'x ' * number}"},
+            stop=["zz"],
+            max_tokens=16,
+            stream=number % 2,
+        )
+        for number in range(12)
+    ]
+
+    http = httpx.Client(verify=False, timeout=60)
+
+    def said(body):
+        text = http.post(running.url + PATH, json=body | {"stream": bool(body["stream"])}).text
+        if not body["stream"]:
+            return json.loads(text)["choices"][0]["message"]["content"]
+        parts = [json.loads(line[6:]) for line in text.split("\n\n") if line.startswith("data: {")]
+        return "".join(part["choices"][0]["delta"].get("content", "") for part in parts)
+
+    alone = [said(body) for body in bodies]
+    with ThreadPoolExecutor(24) as pool:
+        together = list(pool.map(said, bodies * 3))
+    http.close()
+    assert together == alone * 3
+    assert len(set(alone)) > 1
+
+
 def leave(url, body, *, is_reset, wait):
     """Ask, wait a moment, and hang up."""
     host, port = url.removeprefix("http://").removesuffix("/v1").split(":")
@@ -246,7 +284,7 @@ def test_clients_that_leave_cancel_their_turns_and_leave_nothing_behind():
         assert until(lambda: engine.num_open == 0 == running.chat.generator.num_open, 2)
         assert time.monotonic() - started < 5
         assert len(engine.prompts) > 50, "most of them had begun"
-        assert until(lambda: all(abs(now - then) <= 2 for now, then in zip(held(running), before, strict=True)))
+        assert until(lambda: all(now - then <= 2 for now, then in zip(held(running), before, strict=True)))
         assert httpx.get(running.url + "/health", timeout=5).status_code == 404
         assert httpx.get(running.url.removesuffix("/v1") + "/health").json() == {"status": "ok", "num_open": 0}
 
@@ -276,3 +314,21 @@ def test_wrong_use_gets_one_line(words, shown, capsys, monkeypatch):
     error = capsys.readouterr().err
     assert shown in error
     assert error.count("\n") == 1
+
+
+@pytest.mark.slow
+def test_the_command_serves_until_it_is_stopped(running):
+    busy = running.url.partition("127.0.0.1:")[2].partition("/")[0]
+    words = ["serve", "--openai", "--policy", f"local:{BASE}", "--port", busy, "--device", "cpu"]
+    command = [sys.executable, "-c", "from scripts.cli import main; raise SystemExit(main())", *words]
+    for number, code in ((signal.SIGINT, 0), (signal.SIGTERM, 143)):
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+            shown = re.fullmatch(
+                r"model base: (http://127.0.0.1:(\d+)/v1)  \(Ctrl-C ends it\)\n", process.stdout.readline()
+            )
+            assert int(shown[2]) > int(busy), "the next free one"
+            asked = openai.OpenAI(base_url=shown[1], api_key="none").chat.completions.create(**request(tools=TOOLS))
+            assert asked.choices[0].message.tool_calls
+            process.send_signal(number)
+            assert process.wait(10) == code
+            assert process.stderr.read() == ""
