@@ -70,9 +70,7 @@ class TorchSession:
         submit: Callable[[Request], None],
         release: Callable[[TorchSession], None],
     ) -> None:
-        self.draw = draw
-        self._random = np.random.Generator(np.random.PCG64(seed))
-        self._uniforms: list[float] = []
+        self.redraw(seed, draw)
         self._vocab_size = vocab_size
         self._submit, self._release = submit, release
         self.row: int | None = None
@@ -100,6 +98,12 @@ class TorchSession:
             raise
         finally:
             self.request = None
+
+    def redraw(self, seed: int, draw: Draw) -> None:
+        """Sample what comes next as a session would that was opened with these."""
+        self.draw = draw
+        self._random = np.random.Generator(np.random.PCG64(seed))
+        self._uniforms: list[float] = []
 
     def close(self) -> None:
         """Give the row back; a call in flight is cancelled. May be called twice."""

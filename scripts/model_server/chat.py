@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from agent.sampling.engine import Sample
+from agent.sampling.sample_tokens import Draw
 from inbox_env.tools import tool_schemas
 from scripts.model_server.answers import Heading
 from scripts.model_server.conversation import conversation_ids
@@ -74,7 +75,7 @@ class Chat:
             raise _too_long(self.model.max_context, len(ids) + len(forced))
         limit = min(room, self.model.card.max_new_tokens, request.token_limit or room)
         seed = secrets.randbits(63) if request.seed is None else request.seed % 2**63
-        drawing = Drawing(limit, seed, request.temperature, request.top_p)
+        drawing = Drawing(limit, seed, Draw(request.temperature, request.top_p))
         return Prompt(ids, forced, drawing, request.stop, has_tools, not request.parallel_tool_calls)
 
     async def answer(self, prompt: Prompt) -> ToldTurn:

@@ -14,8 +14,9 @@ from dataclasses import dataclass
 
 from agent.sampling.engine import Sample
 from agent.sampling.loop_thread import LoopThread
+from agent.sampling.sample_tokens import Draw
 from agent.sampling.torch_engine import TorchEngine
-from agent.sampling.torch_session import OnToken
+from agent.sampling.torch_session import OnToken, TorchSession
 from scripts.model_server.failures import ApiError
 
 _LONGEST_WISH = 60
@@ -28,8 +29,48 @@ class Drawing:
 
     max_tokens: int
     seed: int
-    temperature: float
-    top_p: float
+    draw: Draw
+
+
+class KeptSessions:
+    """Conversations whose last turn was sampled here: the next one goes on where it ended, instead of from the start.
+
+    They have what `num_rows` rows the turns under way leave free; who was idle longest gives way. For one thread.
+    """
+
+    def __init__(self, num_rows: int) -> None:
+        self._num_rows = num_rows
+        self._num_busy = 0
+        self._kept: list[tuple[list[int], TorchSession]] = []
+
+    def take(self, prompt_ids: list[int]) -> tuple[list[int], TorchSession] | None:
+        """Make room for a turn; return the conversation that it goes on with and its tokens so far, if it is kept."""
+        fitting = [one for one in self._kept if len(one[0]) < len(prompt_ids) and prompt_ids[: len(one[0])] == one[0]]
+        found = max(fitting, key=lambda one: len(one[0]), default=None)
+        if found is not None:
+            self._kept.remove(found)
+        self._num_busy += 1
+        while self._kept and len(self._kept) + self._num_busy > self._num_rows:
+            self._kept.pop(0)[1].close()
+        return None if found is None or found[1].is_closed else found
+
+    def give_back(self, token_ids: list[int], session: TorchSession | None) -> None:
+        """End a turn; keep its conversation, unless it ended or there is no room."""
+        self._num_busy -= 1
+        if session is None:
+            return
+        if session.is_closed or session.is_full or len(self._kept) + self._num_busy >= self._num_rows:
+            session.close()
+        else:
+            self._kept.append((token_ids, session))
+
+    def clear(self) -> None:
+        """Give all rows back that nobody samples in."""
+        while self._kept:
+            self._kept.pop()[1].close()
+
+    def __len__(self) -> int:
+        return len(self._kept)
 
 
 class Generator:
@@ -37,6 +78,7 @@ class Generator:
 
     def __init__(self, engine: TorchEngine, *, num_slots: int, num_queued: int, deadline_seconds: float) -> None:
         self._engine = engine
+        self.kept = KeptSessions(num_slots)
         self._num_slots, self._num_queued = num_slots, num_queued
         self._deadline_seconds = deadline_seconds
         self._thread = LoopThread("sampling")
@@ -61,8 +103,12 @@ class Generator:
                 self._mean_seconds += (1 - _MEMORY) * (loop.time() - started - self._mean_seconds)
 
     def close(self) -> None:
-        """End the engine's thread."""
+        """End the engine's thread; the engine can be used by another."""
+        self._thread.run(self._clear())
         self._thread.close()
+
+    async def _clear(self) -> None:
+        self.kept.clear()
 
     @contextmanager
     def _admitted(self) -> Iterator[None]:
@@ -77,8 +123,20 @@ class Generator:
             self.num_open -= 1
 
     async def _sample(self, prompt_ids: list[int], drawing: Drawing, on_token: OnToken | None) -> Sample:
-        session = self._engine.open(drawing.seed, drawing.temperature, drawing.top_p)
+        found = self.kept.take(prompt_ids)
+        num_known, session = (len(found[0]), found[1]) if found else (0, None)
+        sampled: list[int] = []
         try:
-            return await session.sample(prompt_ids, drawing.max_tokens, on_token)
+            if session is None:
+                session = self._engine.open(drawing.seed, drawing.draw.temperature, drawing.draw.top_p)
+            else:
+                session.redraw(drawing.seed, drawing.draw)
+            sample = await session.sample(prompt_ids[num_known:], drawing.max_tokens, on_token)
+            sampled = sample.token_ids
+            return sample
+        except BaseException:
+            if session is not None:
+                session.close()
+            raise
         finally:
-            session.close()
+            self.kept.give_back(prompt_ids + sampled, session)

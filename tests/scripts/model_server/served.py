@@ -88,6 +88,8 @@ class SlowEngine:
 
 
 class _SlowSession:
+    is_full = True  # never goes on
+
     def __init__(self, engine):
         self.engine, self.is_closed = engine, False
 
@@ -114,11 +116,12 @@ class Recorder:
 
     def open(self, *how):
         session, turns = self._engine.open(*how), self.turns
-        inner = session.sample
+        inner, known = session.sample, []
 
         async def sample(token_ids, max_tokens, on_token=None):
             found = await inner(token_ids, max_tokens, on_token)
-            turns.append((list(token_ids), found.token_ids))
+            turns.append(([*known, *token_ids], found.token_ids))
+            known.extend([*token_ids, *found.token_ids])
             return found
 
         session.sample = sample
@@ -137,6 +140,8 @@ class Script:
 
 
 class _ScriptSession:
+    is_full, is_closed = True, False
+
     def __init__(self, script):
         self.script, self.ids = script, []
 
