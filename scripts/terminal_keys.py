@@ -1,6 +1,6 @@
-"""Single keys from a terminal, without Enter, and the terminal as it was afterwards.
+"""A terminal's whole screen and its single keys, without Enter; and the terminal as it was afterwards.
 
-Knows nothing of what the keys do.
+Only where there are POSIX terminals. Knows nothing of what the keys do or of what is drawn.
 """
 
 from __future__ import annotations
@@ -8,9 +8,14 @@ from __future__ import annotations
 import os
 import re
 import select
+import signal
+import termios
+import tty
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
+
+from rich.console import Console
 
 _NAMES = {
     "A": "up", "B": "down", "C": "right", "D": "left", "H": "home", "F": "end",
@@ -62,15 +67,46 @@ def names(text: str) -> list[str]:
     return found
 
 
-@contextmanager
-def single_keys(fd: int) -> Iterator[Keys]:
-    """Give keys as they are pressed, unseen; afterwards the terminal is as it was. Needs a POSIX terminal."""
-    import termios
-    import tty
+class Screen:
+    """A terminal whose keys come singly and unseen, and whose other screen is drawn on.
 
-    before = termios.tcgetattr(fd)
+    `enter` and `leave` may be called in turn: while the process is stopped (Ctrl-Z) the terminal is as it was. Needs a
+    POSIX terminal at `fd`, which `out` writes to.
+    """
+
+    def __init__(self, fd: int, out: Console) -> None:
+        self.keys = Keys(fd)
+        self.is_fresh = True  # nothing is drawn on it yet
+        self._fd, self._out = fd, out
+        self._before = termios.tcgetattr(fd)
+
+    def enter(self) -> None:
+        """Take the terminal."""
+        tty.setcbreak(self._fd)
+        self._out.set_alt_screen(True)
+        self._out.show_cursor(False)
+        self.is_fresh = True
+        signal.signal(signal.SIGTSTP, self._pause)
+
+    def leave(self) -> None:
+        """Give the terminal back as it was."""
+        signal.signal(signal.SIGTSTP, signal.SIG_DFL)
+        self._out.show_cursor(True)
+        self._out.set_alt_screen(False)
+        termios.tcsetattr(self._fd, termios.TCSADRAIN, self._before)
+
+    def _pause(self, *_: object) -> None:
+        self.leave()
+        os.kill(os.getpid(), signal.SIGTSTP)  # stands still here until it is continued
+        self.enter()
+
+
+@contextmanager
+def whole_screen(fd: int, out: Console) -> Iterator[Screen]:
+    """Give the whole screen; afterwards the terminal is as it was."""
+    screen = Screen(fd, out)
     try:
-        tty.setcbreak(fd)
-        yield Keys(fd)
+        screen.enter()
+        yield screen
     finally:
-        termios.tcsetattr(fd, termios.TCSADRAIN, before)
+        screen.leave()

@@ -7,10 +7,9 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.control import Control
@@ -22,7 +21,9 @@ from rewards.ladder import Mode
 from scripts.episode_view import FINAL_TOOL, EpisodeView, Line, event_lines, seen_lines
 from scripts.recorded_episodes import Event, Record, TrajectoryFile
 from scripts.terminal import console, safe_line
-from scripts.terminal_keys import Keys, single_keys
+
+if TYPE_CHECKING:
+    from scripts.terminal_keys import Screen
 
 HELP = "n/p or arrows: step   up/down: scroll   N/P: episode   v: as it was seen   q: quit"
 SHORT_HELP = "n p step  N P episode  v  q quit"
@@ -145,8 +146,10 @@ def _only_answers(name: str, data: dict[str, Any]) -> bool:
 
 def _show(replay: Replay, out: Console) -> None:
     if out.is_terminal and not out.is_dumb_terminal and sys.stdin.isatty() and find_spec("termios"):
-        with single_keys(sys.stdin.fileno()) as keys, _whole_screen(out):
-            _step_through(replay, out, keys)
+        from scripts.terminal_keys import whole_screen
+
+        with whole_screen(sys.stdin.fileno(), out) as screen:
+            _step_through(replay, out, screen)
         return
     for episode in range(len(replay.episodes)):
         view = EpisodeView(out)
@@ -155,30 +158,19 @@ def _show(replay: Replay, out: Console) -> None:
         out.print()
 
 
-def _step_through(replay: Replay, out: Console, keys: Keys) -> None:
-    size = None
+def _step_through(replay: Replay, out: Console, screen: Screen) -> None:
+    """Draw what the keys ask for, and again when the window has another size or was away."""
+    size = out.size
     is_going = True
     while is_going:
-        key = keys.next(_LOOK_SECONDS) if size else None
-        if key is None and size == out.size:
+        key = None if screen.is_fresh else screen.keys.next(_LOOK_SECONDS)
+        if key is None and size == out.size and not screen.is_fresh:
             continue
         is_going = key is None or replay.press(key)
-        size = out.size
+        size, screen.is_fresh = out.size, False
         if is_going:
             out.control(Control.home())
             out.print(Text("\n").join(replay.frame(out, size.width, size.height)), end="", no_wrap=True, crop=False)
-
-
-@contextmanager
-def _whole_screen(out: Console) -> Iterator[None]:
-    """Use the terminal's other screen; what was there before comes back."""
-    out.set_alt_screen(True)
-    out.show_cursor(False)
-    try:
-        yield
-    finally:
-        out.show_cursor(True)
-        out.set_alt_screen(False)
 
 
 def _fitted(line: Text, width: int) -> Text:

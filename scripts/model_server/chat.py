@@ -1,6 +1,7 @@
 """One chat request: from the conversation's tokens to the turn that is told, whole or as it comes.
 
-Knows nothing of HTTP.
+The tools stand in the prompt as the agent was trained with them, whatever a request says of them; a turn is at most as
+long as its turns were there. Knows nothing of HTTP.
 """
 
 from __future__ import annotations

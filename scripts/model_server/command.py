@@ -16,6 +16,7 @@ from scripts.model_server.generator import Generator
 from scripts.model_server.served_model import open_model
 from scripts.playground.server import Address, serve
 from scripts.policy_choices import LOCAL, default_policy
+from scripts.terminal import safe_line
 
 _WHY = "what it is asked holds mail"
 
@@ -38,7 +39,7 @@ def serve_model(args: argparse.Namespace) -> None:
         serve(
             lambda allowed: make_api(chat, allowed),
             address,
-            title=f"model {model.name}",
+            title=safe_line(f"model {model.name}", 80),
             opens_browser=False,
             path="v1",
         )

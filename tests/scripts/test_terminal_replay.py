@@ -8,15 +8,18 @@ import os
 import pty
 import re
 import select
+import signal
 import struct
 import subprocess
 import sys
 import termios
 import time
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from rich.cells import cell_len
 from rich.console import Console
 
 from inbox_env.actions import StopReason
@@ -150,31 +153,64 @@ def test_keys_step_through_the_episodes_of_a_file(site):
     assert drawn.rindex("\x1b[?25h") < drawn.rindex("\x1b[?1049l")
 
 
-def test_a_narrow_window_without_colours_holds_every_line(site):
-    mailbox, _, episodes, _ = site
-    words = ["play", "--terminal", "--replay", str(episodes), "--mailbox", str(mailbox)]
-    code, drawn = on_screen(words, ["n", "n", "q"], size=(40, 12), env={"NO_COLOR": "1"})
-    assert code == 0
-    lines = [line for frame in frames(drawn)[:3] for line in frame.replace("\r", "").split("\n")]
-    assert len(lines) == 36
-    assert {len(line) for line in lines} == {40}
-    assert re.findall(r"\x1b\[[0-9;]*(?:3[0-7]|38|9[0-7])[0-9;]*m", drawn) == []
+def test_a_replay_that_is_stopped_gives_the_terminal_back_and_draws_anew_when_it_goes_on(site):
+    main_end, terminal = pty.openpty()
+    before = termios.tcgetattr(terminal)
+    words = ["play", "--terminal", "--replay", str(site[2])]
+    process = subprocess.Popen([*COMMAND, *words], stdin=terminal, stdout=terminal, env={**os.environ, "TERM": "xterm"})
+    drawn = ""
+
+    def wait(condition):
+        nonlocal drawn
+        end = time.monotonic() + 30
+        while not condition() and time.monotonic() < end:
+            if select.select([main_end], [], [], 0.05)[0]:
+                drawn += os.read(main_end, 65536).decode("utf-8", "replace")
+        assert condition(), drawn
+
+    def is_stopped():
+        return "State:\tT" in Path(f"/proc/{process.pid}/status").read_text()
+
+    try:
+        wait(lambda: "episode 1 of 5" in drawn)
+        process.send_signal(signal.SIGTSTP)
+        wait(is_stopped)
+        assert drawn.rindex("\x1b[?25h") < drawn.rindex("\x1b[?1049l")
+        assert termios.tcgetattr(terminal) == before
+        drawn = ""
+        process.send_signal(signal.SIGCONT)
+        wait(lambda: "\x1b[?1049h" in drawn and "episode 1 of 5" in drawn)
+        os.write(main_end, b"q")
+        wait(lambda: process.poll() == 0)
+    finally:
+        process.kill()
+        process.wait()
+        os.close(main_end)
+        os.close(terminal)
 
 
-@pytest.mark.parametrize("keys", [None, ["n", "n", "v", "n", "N", "q"]], ids=["pipe", "terminal"])
-def test_nothing_hostile_reaches_the_terminal(hostile, keys, capsys):
-    words = ["play", "--terminal", "--replay", str(hostile)]
-    if keys is None:
-        assert main(words) == 0
-        shown = capsys.readouterr().out
-        assert shown.count("question  ") == len(StopReason)
-    else:
-        code, drawn = on_screen(words, keys)
-        assert code == 0
-        assert "[bold]x[/bold]" in drawn
-        shown = OURS.sub("", drawn)
+ATTACKS = ("\x1b", "\x07", "\x9b", "\u202e", "\u2066", "\x85")
+
+
+def test_nothing_hostile_reaches_a_pipe(hostile, capsys):
+    assert main(["play", "--terminal", "--replay", str(hostile)]) == 0
+    shown = capsys.readouterr().out
+    assert shown.count("question  ") == len(StopReason)
     assert "[bold]x[/bold]" in shown
-    assert [attack for attack in ("\x1b", "\x07", "\x9b", "\u202e", "\u2066", "\x85") if attack in shown] == []
+    assert [attack for attack in ATTACKS if attack in shown] == []
+
+
+def test_nothing_hostile_reaches_a_narrow_terminal_without_colours(hostile):
+    words = ["play", "--terminal", "--replay", str(hostile)]
+    code, drawn = on_screen(words, ["n", "n", "v", "n", "N", "q"], size=(40, 12), env={"NO_COLOR": "1"})
+    assert code == 0
+    shown = OURS.sub("", drawn)
+    assert "[bold]x[/bold]" in shown
+    assert [attack for attack in ATTACKS if attack in shown] == []
+    lines = [line for frame in frames(drawn)[:5] for line in frame.replace("\r", "").split("\n")]
+    assert len(lines) == 5 * 12
+    assert {cell_len(line) for line in lines} == {40}
+    assert re.findall(r"\x1b\[[0-9;]*(?:3[0-7]|38|9[0-7])[0-9;]*m", drawn) == [], "no colour"
 
 
 @settings(max_examples=60, deadline=None)
