@@ -5,6 +5,7 @@ Knows nothing of ports or of how a turn is made.
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 from collections.abc import Callable
 from contextlib import aclosing
@@ -13,7 +14,7 @@ from typing import Any
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -22,11 +23,13 @@ from inbox_env.errors import MailsleuthError
 from scripts.model_server.answers import Heading, event
 from scripts.model_server.chat import Chat, Prompt
 from scripts.model_server.failures import ApiError, as_api_error, json_response, show_failure
+from scripts.model_server.generator import Ticket
 from scripts.model_server.requests import MAX_BODY_BYTES, read_request
 from scripts.playground.bodies import read_bytes
 from scripts.playground.event_stream import while_read
 from scripts.playground.guard import Allowed, Guard
 
+BODY_SECONDS = 30.0  # in which a request must have been sent: one that comes slowly holds a place
 _STREAM_HEADERS = [(b"content-type", b"text/event-stream; charset=utf-8"), (b"cache-control", b"no-store")]
 
 
@@ -63,24 +66,29 @@ class _Api:
         return json_response(self._chat.model.row())
 
     async def chat(self, request: Request) -> Response:
-        asked = read_request(await read_bytes(request, MAX_BODY_BYTES))
-        prompt = await self._chat.prepare(asked)
+        ticket = self._chat.generator.admit()
+        try:
+            asked = read_request(await _body(request))
+            prompt = await self._chat.prepare(asked)
+        except BaseException:
+            ticket.release()
+            raise
         heading = Heading(self._chat.model.name, asked.stream_options.include_usage)
         send_answer = self._send_stream if asked.stream else self._send_whole
-        return _Work(lambda send: send_answer(prompt, heading, send))
+        return _Work(lambda send: send_answer(prompt, heading, ticket, send), ticket)
 
-    async def _send_whole(self, prompt: Prompt, heading: Heading, send: Send) -> None:
+    async def _send_whole(self, prompt: Prompt, heading: Heading, ticket: Ticket, send: Send) -> None:
         try:
-            answer = json_response(heading.whole(await self._chat.answer(prompt)))
+            answer = json_response(heading.whole(await self._chat.answer(prompt, ticket)))
         except Exception as error:
             answer = as_api_error(error).response()
         await answer({"type": "http"}, _nothing, send)
 
-    async def _send_stream(self, prompt: Prompt, heading: Heading, send: Send) -> None:
+    async def _send_stream(self, prompt: Prompt, heading: Heading, ticket: Ticket, send: Send) -> None:
         """Send events; a failure before the first is an answer with its status, and a later one is an event."""
         has_begun = False
         try:
-            async with aclosing(self._chat.stream(prompt, heading)) as parts:
+            async with aclosing(self._chat.stream(prompt, heading, ticket)) as parts:
                 async for part in parts:
                     if not has_begun:
                         await send({"type": "http.response.start", "status": 200, "headers": _STREAM_HEADERS})
@@ -100,13 +108,16 @@ class _Api:
 class _Work(Response):
     """An answer that is made while it is sent, and no longer made when nobody waits for it."""
 
-    def __init__(self, work: Callable[[Send], Any]) -> None:
+    def __init__(self, work: Callable[[Send], Any], ticket: Ticket) -> None:
         super().__init__()
-        self._work = work
+        self._work, self._ticket = work, ticket
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         del scope
-        await while_read(self._work(send), receive)
+        try:
+            await while_read(self._work(send), receive)
+        finally:
+            self._ticket.release()
 
 
 class _Bearer:
@@ -124,6 +135,16 @@ class _Bearer:
             await refusal.response()(scope, receive, send)
         else:
             await self._app(scope, receive, send)
+
+
+async def _body(request: Request) -> bytes:
+    try:
+        async with asyncio.timeout(BODY_SECONDS):
+            return await read_bytes(request, MAX_BODY_BYTES)
+    except TimeoutError:
+        raise ApiError(408, f"no whole request within {BODY_SECONDS:g} seconds") from None
+    except ClientDisconnect:
+        raise ApiError(400, "the client left") from None
 
 
 async def _nothing() -> Any:

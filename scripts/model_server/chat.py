@@ -19,7 +19,7 @@ from inbox_env.tools import tool_schemas
 from scripts.model_server.answers import Heading
 from scripts.model_server.conversation import conversation_ids
 from scripts.model_server.failures import ApiError
-from scripts.model_server.generator import Drawing, Generator
+from scripts.model_server.generator import Drawing, Generator, Ticket
 from scripts.model_server.requests import ChatRequest, NamedTool
 from scripts.model_server.served_model import ServedModel
 from scripts.model_server.turn_memory import TurnMemory
@@ -79,13 +79,20 @@ class Chat:
         drawing = Drawing(limit, seed, Draw(request.temperature, request.top_p))
         return Prompt(ids, forced, drawing, request.stop, has_tools, not request.parallel_tool_calls)
 
-    async def answer(self, prompt: Prompt) -> ToldTurn:
-        """Return the whole turn; raises ApiError 429 or 504."""
+    async def answer(self, prompt: Prompt, ticket: Ticket) -> ToldTurn:
+        """Return the whole turn; raises ApiError 504."""
         listener = _Listener(self.model, prompt, None)
-        sample = await self.generator.sample(prompt.token_ids + prompt.forced, prompt.drawing, listener.on_token)
+        sample = await self._sample(prompt, listener, ticket)
         return await self._in_words(self._told, prompt, sample, listener)
 
-    async def stream(self, prompt: Prompt, heading: Heading) -> AsyncGenerator[bytes, None]:
+    async def _sample(self, prompt: Prompt, listener: _Listener, ticket: Ticket) -> Sample:
+        """Return what is sampled; its place is free from then on, however slowly the answer is read."""
+        try:
+            return await self.generator.sample(prompt.token_ids + prompt.forced, prompt.drawing, listener.on_token)
+        finally:
+            ticket.release()
+
+    async def stream(self, prompt: Prompt, heading: Heading, ticket: Ticket) -> AsyncGenerator[bytes, None]:
         """Yield the turn as events. Text comes as it is sampled; with tools, all at the end: it may become a call.
 
         Raises ApiError before the first event, or (past the deadline) later.
@@ -97,8 +104,7 @@ class Chat:
             here.call_soon_threadsafe(queue.put_nowait, text)
 
         listener = _Listener(self.model, prompt, tell)
-        ids = prompt.token_ids + prompt.forced
-        sampling = asyncio.create_task(self.generator.sample(ids, prompt.drawing, listener.on_token))
+        sampling = asyncio.create_task(self._sample(prompt, listener, ticket))
 
         def end(ended: asyncio.Task[Sample]) -> None:
             queue.put_nowait(None)

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from agent.sampling.engine import Sample
@@ -73,6 +72,19 @@ class KeptSessions:
         return len(self._kept)
 
 
+class Ticket:
+    """A place among the requests under way; given back once, however often that is tried."""
+
+    def __init__(self, give_back: Callable[[], None]) -> None:
+        self._give_back: Callable[[], None] | None = give_back
+
+    def release(self) -> None:
+        """Give the place back."""
+        if self._give_back is not None:
+            self._give_back()
+            self._give_back = None
+
+
 class Generator:
     """Samples from `engine`, `num_slots` turns at once; `num_queued` more may wait, and others are sent away."""
 
@@ -85,22 +97,33 @@ class Generator:
         self._mean_seconds = 1.0
         self.num_open = 0
 
+    def admit(self) -> Ticket:
+        """Return a place for one request, before anything is done for it; raises ApiError 429 when there is none."""
+        if self.num_open >= self._num_slots + self._num_queued:
+            wish = min(_LONGEST_WISH, max(1, math.ceil(self._mean_seconds * self.num_open / self._num_slots)))
+            what = f"{self.num_open} requests are under way or waiting: try again in {wish} s"
+            raise ApiError(429, what, code="queue_full", retry_after=wish)
+        self.num_open += 1
+        return Ticket(self._leave)
+
+    def _leave(self) -> None:
+        self.num_open -= 1
+
     async def sample(self, prompt_ids: list[int], drawing: Drawing, on_token: OnToken | None = None) -> Sample:
         """Return one turn; cancelling frees its row. `on_token` is called in the engine's thread and must not raise.
 
-        Raises ApiError: 429 when the queue is full, 504 past the deadline.
+        Raises ApiError 504 past the deadline.
         """
         loop = asyncio.get_running_loop()
-        with self._admitted():
-            started = loop.time()
-            try:
-                async with asyncio.timeout(self._deadline_seconds):
-                    return await self._thread.call(self._sample(prompt_ids, drawing, on_token))
-            except TimeoutError:
-                what = f"no turn within {self._deadline_seconds:g} seconds"
-                raise ApiError(504, what, code="deadline_exceeded") from None
-            finally:
-                self._mean_seconds += (1 - _MEMORY) * (loop.time() - started - self._mean_seconds)
+        started = loop.time()
+        try:
+            async with asyncio.timeout(self._deadline_seconds):
+                return await self._thread.call(self._sample(prompt_ids, drawing, on_token))
+        except TimeoutError:
+            what = f"no turn within {self._deadline_seconds:g} seconds"
+            raise ApiError(504, what, code="deadline_exceeded") from None
+        finally:
+            self._mean_seconds += (1 - _MEMORY) * (loop.time() - started - self._mean_seconds)
 
     def close(self) -> None:
         """End the engine's thread; the engine can be used by another."""
@@ -109,18 +132,6 @@ class Generator:
 
     async def _clear(self) -> None:
         self.kept.clear()
-
-    @contextmanager
-    def _admitted(self) -> Iterator[None]:
-        if self.num_open >= self._num_slots + self._num_queued:
-            wish = min(_LONGEST_WISH, max(1, math.ceil(self._mean_seconds * self.num_open / self._num_slots)))
-            what = f"{self.num_open} requests are under way or waiting: try again in {wish} s"
-            raise ApiError(429, what, code="queue_full", retry_after=wish)
-        self.num_open += 1
-        try:
-            yield
-        finally:
-            self.num_open -= 1
 
     async def _sample(self, prompt_ids: list[int], drawing: Drawing, on_token: OnToken | None) -> Sample:
         found = self.kept.take(prompt_ids)

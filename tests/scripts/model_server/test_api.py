@@ -190,6 +190,48 @@ def test_a_full_queue_sends_away_and_says_when_to_come_back():
     assert engine.num_open == 0
 
 
+def test_a_request_that_comes_too_slowly_gives_its_place_back(monkeypatch):
+    monkeypatch.setattr("scripts.model_server.app.BODY_SECONDS", 0.2)
+    with serving(engine=slow(), num_slots=1, num_queued=0) as running:
+        host, port = running.url.removeprefix("http://").removesuffix("/v1").split(":")
+        with socket.create_connection((host, int(port)), timeout=10) as sock:
+            head = f"POST /v1{PATH} HTTP/1.1\r\nHost: {host}:{port}\r\nContent-Type: application/json\r\n"
+            sock.sendall(f"{head}Content-Length: 50\r\n\r\n{{".encode())
+            assert until(lambda: running.chat.generator.num_open == 1)
+            assert httpx.post(running.url + PATH, json=request()).status_code == 429
+            assert sock.recv(20).startswith(b"HTTP/1.1 408")
+        assert httpx.post(running.url + PATH, json=request()).status_code == 200
+
+
+def test_who_leaves_in_the_middle_of_a_request_is_no_defect(running, capfd):
+    host, port = running.url.removeprefix("http://").removesuffix("/v1").split(":")
+    for number in range(10):
+        with socket.create_connection((host, int(port))) as sock:
+            head = f"POST /v1{PATH} HTTP/1.1\r\nHost: {host}:{port}\r\nContent-Type: application/json\r\n"
+            sock.sendall(f"{head}Content-Length: 500\r\n\r\n{{".encode())
+            time.sleep(0.02)
+            if number % 2:
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    leave(running.url, request(), is_reset=True, wait=0)
+    assert until(lambda: running.chat.generator.num_open == 0)
+    time.sleep(0.1)
+    assert capfd.readouterr().err == ""
+
+
+def test_a_reader_that_stands_still_holds_no_place():
+    engine = slow("word " * 60, pause=0.001)
+    with serving(engine=engine, num_slots=1, num_queued=0) as running:
+        host, port = running.url.removeprefix("http://").removesuffix("/v1").split(":")
+        with socket.socket() as sock:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1024)
+            sock.connect((host, int(port)))
+            raw = json.dumps(request(stream=True)).encode()
+            head = f"POST /v1{PATH} HTTP/1.1\r\nHost: {host}:{port}\r\nContent-Type: application/json\r\n"
+            sock.sendall(f"{head}Content-Length: {len(raw)}\r\n\r\n".encode() + raw)
+            assert until(lambda: engine.prompts and running.chat.generator.num_open == 0)
+            assert httpx.post(running.url + PATH, json=request()).status_code == 200
+
+
 def test_a_turn_past_its_deadline_is_given_up():
     engine = slow(pause=0.3)
     with serving(engine=engine, deadline_seconds=0.2) as running:
