@@ -27,7 +27,7 @@ from scripts.model_server.turns import Finish, StopFinder, TextStream, ToldTurn,
 
 Result = TypeVar("Result")
 
-_OWN_TOOLS = frozenset(schema["function"]["name"] for schema in tool_schemas())
+_OWN_TOOLS = {one["function"]["name"]: frozenset(one["function"]["parameters"]["properties"]) for one in tool_schemas()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,9 +169,13 @@ class _Listener:
 def _has_tools(request: ChatRequest) -> bool:
     """Return whether calls are wanted; raises ApiError for tools that this agent was not trained to use."""
     names = {tool.function.name for tool in request.tools}
-    if foreign := sorted(names - _OWN_TOOLS):
+    if foreign := sorted(names - _OWN_TOOLS.keys()):
         what = f"tools: this agent knows {', '.join(sorted(_OWN_TOOLS))} alone, not {foreign[0]}"
         raise ApiError(400, what, param="tools", code="unsupported_value")
+    for tool in (one.function for one in request.tools):
+        if others := sorted(tool.argument_names - _OWN_TOOLS[tool.name]):
+            what = f"tools: {tool.name} of this agent takes {', '.join(sorted(_OWN_TOOLS[tool.name]))}, not {others[0]}"
+            raise ApiError(400, what, param="tools", code="unsupported_value")
     if isinstance(request.tool_choice, NamedTool) and request.tool_choice.function.name not in names:
         raise ApiError(400, "tool_choice: names none of the tools", param="tool_choice", code="invalid_value")
     return bool(names) and request.tool_choice != "none"

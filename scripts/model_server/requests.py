@@ -80,13 +80,20 @@ class WireMessage(_Part):
 
 
 class NamedFunction(_Part):
-    """A function by its name."""
+    """A function by its name; of its parameters, where they are given, the names count."""
 
     name: str = Field(max_length=200)
+    parameters: dict[str, Any] | None = None
+
+    @property
+    def argument_names(self) -> frozenset[str]:
+        """Return the names of the parameters; none where the request says nothing of them."""
+        properties = (self.parameters or {}).get("properties")
+        return frozenset(properties) if isinstance(properties, dict) else frozenset()
 
 
 class NamedTool(_Part):
-    """A tool of the request, or the one that must be called: only its name counts."""
+    """A tool of the request, or the one that must be called."""
 
     type: Literal["function"]
     function: NamedFunction

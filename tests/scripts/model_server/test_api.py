@@ -15,7 +15,9 @@ import openai
 import pytest
 
 from agent.policies import load_policy
+from agent.toolsets import arte_toolset
 from inbox_env.errors import UpstreamError, UsageError
+from inbox_env.tools import tool_schemas
 from scripts.cli import main
 from tests.scripts.model_server.served import BASE, TOOLS, SlowEngine, base_model, request, serving
 
@@ -133,6 +135,11 @@ def test_failures_are_told_as_openai_tells_them(running, client):
         client.chat.completions.create(
             **request(tools=[{"type": "function", "function": {"name": "delete_everything"}}])
         )
+    with pytest.raises(openai.BadRequestError, match="search_emails of this agent takes .*, not max_results"):
+        client.chat.completions.create(**request(tools=list(arte_toolset().schemas)))
+    with pytest.raises(openai.BadRequestError, match="names none of the tools"):
+        client.chat.completions.create(**request(tool_choice=TOOLS[0]))
+    client.chat.completions.create(**request(tools=tool_schemas(), max_tokens=1))
     for body, status in ((b"{", 400), (b"x" * 4_000_001, 413)):
         headers = {"Content-Type": "application/json"}
         assert httpx.post(running.url + PATH, content=body, headers=headers).status_code == status
