@@ -135,7 +135,7 @@ def test_failures_are_told_as_openai_tells_them(running, client):
         client.chat.completions.create(
             **request(tools=[{"type": "function", "function": {"name": "delete_everything"}}])
         )
-    with pytest.raises(openai.BadRequestError, match="search_emails of this agent takes .*, not max_results"):
+    with pytest.raises(openai.BadRequestError, match="sent_before, to_addr, not max_results"):
         client.chat.completions.create(**request(tools=list(arte_toolset().schemas)))
     with pytest.raises(openai.BadRequestError, match="names none of the tools"):
         client.chat.completions.create(**request(tool_choice=TOOLS[0]))
