@@ -1,8 +1,9 @@
 """Generate questions with known answers from a mailbox.
 
 Known-item questions, made offline without a model: who wrote what about which topic, roughly when. About one in seven
-has no answer. They are for find mode: what counts is the mail, not the words of the answer. The same mailbox and seed
-give the same questions. What they give away is printed: see that few are found by their own words.
+has no answer. Most are for find mode, where the mail counts and not the words of the answer; with --answers all have an
+answer that can be checked by its text: an amount, a date, a time, a phone number, a place, a sender. The same mailbox
+and seed give the same questions. What they give away is printed: see that few are found by their own words.
 
 With --check FILE nothing is generated: the questions of any file are checked against their mailbox, each that gives its
 mail away, has no mail, or comes twice is named with its reason, and with --fix the others are written.
@@ -40,6 +41,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--count", type=int, default=200, metavar="N", help="questions for each inbox (default 200)")
     parser.add_argument("--seed", type=int, default=1, help="another seed, other questions (default 1)")
     parser.add_argument("--split", default="", metavar="NAME", help="train, dev or test: noted in every question")
+    parser.add_argument(
+        "--answers",
+        action="store_true",
+        help="only questions whose answer can be checked by its text, for answer mode, and those without an answer",
+    )
     parser.add_argument("--out", type=Path, metavar="FILE", help="JSON Lines file to write")
     parser.add_argument("--check", type=Path, metavar="FILE", help="check the questions of this file instead")
     parser.add_argument(
@@ -105,7 +111,8 @@ def _generate(store: EmailStore, args: argparse.Namespace) -> list[Question]:
     questions: list[Question] = []
     for name in names:
         others = [items[other] for other in lenders if other != name]
-        made = generate_known_items(items[name], others, args.count, seed=args.seed, split=args.split)
+        options = {"seed": args.seed, "split": args.split, "is_checkable": args.answers}
+        made = generate_known_items(items[name], others, args.count, **options)
         if len(made) < args.count:
             what = f"{name}: its mail gives {len(made):,} questions, not {args.count:,}"
             console().print(safe_line(what))

@@ -6,40 +6,24 @@ A time is never exact: a month, a season, or how long ago; with it goes the rang
 from __future__ import annotations
 
 from calendar import monthrange
+from collections.abc import Container
 from dataclasses import dataclass
 from datetime import date, timedelta
 from random import Random
 
+from inbox_env.known_items.synonyms import synonym
 from inbox_env.known_items.topics import TermCounts, Topic
-from inbox_env.known_items.words import EVERYDAY, plural, singular
+from inbox_env.known_items.words import plural, singular
 from inbox_env.search.folding import words
 
 _UNTIMED_RATE = 0.2
-_BLUR_RATE = 0.4
+_DROP_RATE = 0.33
+_SYNONYM_RATE = 0.6
+_FORM_RATE = 0.4
 _PARTS = ((1, 10, "early in "), (11, 20, "in the middle of "), (21, 31, "towards the end of "))
 _SEASONS = {3: "spring", 4: "spring", 5: "spring", 6: "summer", 7: "summer", 8: "summer", 9: "autumn", 10: "autumn",
             11: "autumn"}  # fmt: skip
 _SEASON_MONTHS = {"spring": (3, 5), "summer": (6, 8), "autumn": (9, 11)}
-
-RECEIVED = (
-    "What did {who} write about {topic} {when}?",
-    "What did {who} tell me about {topic} {when}?",
-    "What did {who} say about {topic} {when}?",
-    "Where is the mail in which {who} mentions {topic}? It came {when}.",
-    "{who} sent me something about {topic} {when}. Which mail was it?",
-    "Find the message that {who} sent me {when} about {topic}.",
-    "I need the note that {who} wrote about {topic} {when}.",
-    "Which mail did I get from {who} about {topic} {when}?",
-    "I am looking for what {who} had to say on {topic} {when}.",
-)
-SENT = (
-    "What did I write to {who} about {topic} {when}?",
-    "What did I tell {who} about {topic} {when}?",
-    "Where is the mail I sent to {who} about {topic}? It must have been {when}.",
-    "Find the message that I sent to {who} {when} about {topic}.",
-    "I need the note that I wrote to {who} about {topic} {when}.",
-    "Which mail did I send to {who} about {topic} {when}?",
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,25 +49,38 @@ def draw_when(sent: date, asked_on: date, random: Random) -> When:
     return random.choice(makers)(sent, asked_on)
 
 
-def blur(topic: Topic, counts: TermCounts, random: Random) -> str:
-    """Return the topic as somebody says it who does not remember the words: often the same, or nearly."""
+def drop_words(topic: Topic, random: Random) -> Topic:
+    """Return the topic, or (a third of the time) only its last noun: "the lease" of "the storage lease"."""
+    noun = topic.text.split()[-1]
+    if len(topic.words) < 2 or not topic.text.startswith("the ") or random.random() >= _DROP_RATE:
+        return topic
+    return Topic(f"the {noun}", tuple(words(noun)), topic.weight)
+
+
+def blur(topic: Topic, counts: TermCounts, held: Container[str], random: Random) -> str:
+    """Return the topic as somebody says it who does not remember the words: often other ones, never those in `held`.
+
+    `held` are the words of the mail.
+    """
     said = topic.text.split()
-    last = said[-1]
-    if last.islower() and random.random() < _BLUR_RATE:
-        others = [EVERYDAY.get(last, ""), *(form(last) for form in (plural, singular))]
-        known = [word for word in others if word not in ("", last) and (counts.num_with(word) or word in EVERYDAY)]
-        said[-1] = random.choice(known[:2]) if known else last
+    for place, word in enumerate(said):
+        other = synonym(word) if word.islower() else ""
+        if other and random.random() < _SYNONYM_RATE and not any(part in held for part in words(other)):
+            said[place] = other
+    last = topic.text.split()[-1]
+    if said[-1] == last and last.islower() and random.random() < _FORM_RATE:
+        forms = [form(last) for form in (plural, singular)]
+        known = [word for word in forms if word != last and word not in held and counts.num_with(word)]
+        said[-1] = random.choice(known) if known else last
     return " ".join(said)
 
 
-def ask(who: str, topic: str, when: When, is_by_owner: bool, random: Random) -> str:
-    """Return the question."""
-    templates = SENT if is_by_owner else RECEIVED
-    text = random.choice(templates)
+def ask(template: str, topic: str, when: When, **names: str) -> str:
+    """Return the question; `names` are `who`, and `other` or `noun` where the template has them."""
     if not when.text:
-        text = text.replace(" It came {when}.", "").replace(" It must have been {when}.", "")
-        text = text.replace(" {when}", "")
-    return text.format(who=who, topic=topic, when=when.text)
+        template = template.replace(" It came {when}.", "").replace(" It must have been {when}.", "")
+        template = template.replace(" {when}", "")
+    return template.format(topic=topic, when=when.text, **names)
 
 
 def asked_words(text: str) -> list[str]:

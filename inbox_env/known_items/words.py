@@ -1,8 +1,6 @@
-"""English words as known-item questions need them: which say nothing of a topic, which can stand for another. Pure."""
+"""English words as known-item questions need them: which say nothing of a topic, which belong to asking. Pure."""
 
 from __future__ import annotations
-
-from types import MappingProxyType
 
 from inbox_env.search.folding import words
 
@@ -66,23 +64,6 @@ ASKING = frozenset(
     ).split()
 )
 """Words of asking: what is left of a question without them are its content words."""
-
-EVERYDAY = MappingProxyType(
-    {
-        "agreement": "contract", "agreements": "contracts", "apartment": "flat", "attorney": "lawyer",
-        "attorneys": "lawyers", "bill": "invoice", "car": "vehicle", "celebration": "party", "company": "firm",
-        "companies": "firms", "contract": "agreement", "contracts": "agreements", "cost": "price",
-        "deal": "transaction", "deals": "transactions", "employees": "staff", "estimate": "projection",
-        "fee": "charge", "fees": "charges", "firm": "company", "flat": "apartment", "forecast": "outlook",
-        "house": "home", "invoice": "bill", "invoices": "bills", "job": "position", "lawyer": "attorney",
-        "movie": "film", "offer": "proposal", "party": "celebration", "photos": "pictures", "pictures": "photos",
-        "presentation": "slides", "presentations": "slides", "program": "software", "proposal": "offer",
-        "proposals": "offers", "resume": "CV", "rumor": "gossip", "rumors": "gossip", "schedule": "timetable",
-        "slides": "presentation", "spreadsheets": "worksheets", "spreadsheet": "worksheet", "summary": "overview",
-        "template": "form", "transaction": "deal", "transactions": "deals", "trip": "journey", "vacation": "holiday",
-    }
-)  # fmt: skip
-"""What people may say instead, where the meaning stays."""
 
 
 def content_words(question: str) -> list[str]:

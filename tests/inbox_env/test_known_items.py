@@ -25,8 +25,9 @@ from inbox_env.known_items.checks import (
 )
 from inbox_env.known_items.generate import KnownItems, generate_known_items
 from inbox_env.known_items.mails import known_mails, own_text, person_name, plain_subject
+from inbox_env.known_items.templates import ALL
 from inbox_env.known_items.topics import Topic
-from inbox_env.known_items.wording import RECEIVED, SENT, When, draw_asked_on, draw_when
+from inbox_env.known_items.wording import When, draw_asked_on, draw_when
 from inbox_env.known_items.words import content_words, plural, singular
 from inbox_env.leak_report import measure_leaks
 from inbox_env.questions import Question
@@ -67,15 +68,21 @@ def mail(number: int, sender: Address, to: Address, subject: str, body: str) -> 
 
 
 def named_and_topic(question: Question) -> tuple[list[str], list[str]]:
-    """Return the names that a question uses for its person, and the words of its topics."""
-    timed = [text.replace("{when}", "<when>") for text in (*RECEIVED, *SENT)]
-    untimed = [re.sub(r"( It came| It must have been)? <when>(\.$)?", "", text) for text in timed]
-    forms = [re.escape(text).replace("<when>", f"(?:{WHEN}) .+?") for text in (*timed, *untimed)]
-    forms = [text.replace(r"\{who\}", "(?P<who>.+?)").replace(r"\{topic\}", "(?P<topic>.+?)") for text in forms]
-    found = [match for text in forms if (match := re.fullmatch(text, question.question))]
+    """Return the names that a question may use for its person, and the words of its topics, as read off templates.
+
+    The template with the most words of its own is the one that was used.
+    """
+    timed = [text.replace("{when}", "<when>") for text in ALL]
+    untimed = [re.sub(r"( It (?:came|must have been) <when>\.| <when>)", "", text) for text in timed]
+    forms = [re.escape(text).replace("<when>", f"(?:{WHEN}) [^?.]+?") for text in (*timed, *untimed)]
+    for name in ("who", "topic", "noun", "other"):
+        forms = [text.replace(rf"\{{{name}\}}", f"(?P<{name}>.+?)", 1) for text in forms]
+    found = [(len(text), match) for text in forms if (match := re.fullmatch(text, question.question))]
     assert found, question.question
-    who = found[0]["who"]
-    return [who, who.split()[-1]], [word for word in words(found[0]["topic"]) if word not in ("the", "and")]
+    match = max(found, key=lambda one: one[0])[1].groupdict()
+    who = match.get("who")
+    topic = [word for word in words(match["topic"]) if word not in ("the", "and")]
+    return ([who, who.split()[-1]] if who else []), topic
 
 
 def count(items: KnownItems, *keywords: str) -> int:
@@ -95,7 +102,7 @@ def test_the_same_seed_gives_the_same_questions_and_another_seed_others(
 def test_questions_are_as_many_as_asked_and_of_every_kind(questions: list[Question]) -> None:
     assert len(questions) == NUM_QUESTIONS
     assert len({one.id for one in questions}) == len({one.question for one in questions}) == NUM_QUESTIONS
-    assert {one.kind for one in questions} == {"single", "distractor", "unanswerable"}
+    assert {one.kind for one in questions} == {"single", "distractor", "multi", "unanswerable"}
     assert sum(not one.answerable for one in questions) == round(0.15 * NUM_QUESTIONS)
     assert {one.split for one in questions} == {"train"}
 

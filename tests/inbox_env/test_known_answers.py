@@ -1,0 +1,128 @@
+"""Answers that can be checked by their text: found only where a mail holds just one, and matched in every form."""
+
+from __future__ import annotations
+
+import pytest
+
+from inbox_env.known_items.generate import KnownItems, generate_known_items
+from inbox_env.known_items.values import may_hold, only_values
+from inbox_env.questions import Question
+from inbox_env.store import EmailStore, build_inbox
+from inbox_env.synthetic.generate import generate_inbox
+from rewards.answers import match_answer
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("Lunch costs $45.50 a head.", ["$45.50"]),
+        ("It is $4,820.", ["$4,820"]),
+        ("They have 5,000 dollars.", ["5,000 dollars"]),
+        ("We raised $14.8 million.", ["$14.8 million"]),
+        ("Call 713-555-0142, please.", ["713-555-0142"]),
+        (
+            "On July 6, 2001 at 3:30 p.m. in conference room 2710.",
+            ["July 6, 2001", "3:30 p.m.", "conference room 2710"],
+        ),
+        ("We stay at the Four Seasons Hotel.", ["Four Seasons Hotel"]),
+        ("He lives at 12 Long Acre Street.", ["12 Long Acre Street"]),
+    ],
+)
+def test_a_value_that_stands_alone_is_found_as_it_is_written(text: str, found: list[str]) -> None:
+    assert [value.text for value in only_values(text, text)] == found
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "We pay $3 to $5.",
+        "It went from $3 to 5 cents.",
+        "A price of $3.45/MMBtu.",
+        "A loss of (-$500) it was.",
+        "From 3 to 5 pm.",
+        "At 3:30 pm, not 4:15.",
+        "July 6-8 suits me.",
+        "July 6 or the 9th?",
+        "It is on 7/6.",
+        "I may go to the hotel.",
+        "Call 713-555-0142 or x31234.",
+        "Fax it to 713-555-0142.",
+        "Call 555-0142.",
+        "The Hotel is full.",
+        "Rooms 2710 or 2711, in room 2712.",
+    ],
+)
+def test_where_two_could_be_meant_or_none_is_whole_there_is_no_value(text: str) -> None:
+    assert only_values(text, text) == []
+
+
+def test_a_rival_outside_of_the_own_text_counts_too() -> None:
+    assert only_values("It is $40.", "Prices from $30\nIt is $40.") == []
+
+
+def test_what_may_hold_a_value_is_judged_generously() -> None:
+    assert may_hold("amount", "about 40 or so")
+    assert may_hold("hotel", "the hotels nearby")
+    assert not may_hold("phone number", "call me")
+    assert not may_hold("hotel", "we sleep at home")
+
+
+@pytest.fixture(scope="module")
+def items(tmp_path_factory: pytest.TempPathFactory) -> KnownItems:
+    path = tmp_path_factory.mktemp("known") / "my.db"
+    invented = generate_inbox("dev", 1, num_emails=400, num_questions=1)
+    build_inbox(path, "me", invented.emails, owner=invented.owner)
+    return KnownItems(EmailStore.open(path), "me")
+
+
+@pytest.fixture(scope="module")
+def questions(items: KnownItems) -> list[Question]:
+    return generate_known_items(items, [], 100, seed=2, is_checkable=True)
+
+
+def test_every_checkable_answer_stands_in_its_mail_and_matches_in_every_form(
+    items: KnownItems, questions: list[Question]
+) -> None:
+    answered = [one for one in questions if one.answerable]
+    assert {one.answer_type for one in answered} >= {"amount", "time", "place", "sender"}
+    for question in answered:
+        assert question.answer is not None
+        stored = items.inbox.read(question.message_ids[0], as_of=question.as_of)
+        assert stored is not None
+        text = f"{stored.email.sender.name} {stored.email.body}"
+        assert question.answer in text
+        assert question.answer not in question.question or question.kind == "multi"
+        for form in (question.answer, *question.accepted):
+            assert match_answer(form, question) is True, (question, form)
+        if question.answer_type not in ("", "sender"):
+            assert question.evidence is not None
+            assert question.answer in question.evidence
+
+
+def test_another_value_of_the_type_is_not_right(questions: list[Question]) -> None:
+    wrong = {"amount": "$4,280", "phone": "713-555-0124", "date": "July 9", "time": "2:30 pm", "place": "Grand Hotel"}
+    for question in questions:
+        if question.answer_type in wrong:
+            assert match_answer(wrong[question.answer_type], question) is not True
+
+
+def test_a_question_of_two_mails_names_both_as_gold_and_the_earlier_sender_as_first(
+    items: KnownItems, questions: list[Question]
+) -> None:
+    pairs = [one for one in questions if one.kind == "multi"]
+    assert pairs
+    for question in pairs:
+        found = [items.inbox.read(one, as_of=question.as_of) for one in question.message_ids]
+        dates = {stored.email.sender.name: stored.email.date for stored in reversed(found) if stored is not None}
+        assert len(dates) == 2, question
+        assert question.answer in dates
+        assert all(name in question.question for name in dates)
+        assert dates[question.answer] == min(date for date in dates.values() if date is not None)
+
+
+def test_without_the_wish_for_checkable_answers_most_questions_are_for_find_mode(items: KnownItems) -> None:
+    questions = generate_known_items(items, [], 60, seed=2)
+    types = [one.answer_type for one in questions if one.answerable]
+    assert types.count("mail") > len(types) / 2
+    assert len(set(types)) > 2
+    assert {one.answer_type for one in questions if not one.answerable} == {""}
