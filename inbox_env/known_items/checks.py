@@ -6,7 +6,7 @@ Knows nothing of how questions are drawn or worded.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time
 from itertools import combinations
 
@@ -21,12 +21,14 @@ NUM_HITS = 5  # a searcher looks at this many
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """A question in parts: `who` is what `person` is called, `said` is how each of the topics is said.
+    """A question in parts: `who` is the part of the name of `person` that is used, `called` how it is said ("Bob" for
+    Robert), `said` how each of the topics is said.
 
     Without `is_named` the question does not say who, so that mail of anybody may fit it.
     """
 
     who: str
+    called: str
     person: str
     topics: tuple[Topic, ...]
     said: tuple[str, ...]
@@ -48,8 +50,11 @@ def is_unambiguous(inbox: Inbox, draft: Draft, ids: Sequence[str]) -> bool:
     keywords = [word for topic in draft.topics for word in topic.words]
     result = _from_person(inbox, keywords, draft, draft.when)
     said = draft.said_words()
-    return _are_all(result, ids) and (
-        set(said) == set(keywords) or _are_all(_from_person(inbox, said, draft, draft.when), ids, may_be_none=True)
+    others = [(draft.who, said), (draft.called, keywords)]  # a mail with the other words, another person of that name
+    return _are_all(result, ids) and all(
+        _are_all(_from_person(inbox, other, replace(draft, who=name), draft.when), ids, may_be_none=True)
+        for name, other in others
+        if name != draft.who or set(other) != set(keywords)
     )
 
 
@@ -60,7 +65,7 @@ def has_distractors(inbox: Inbox, draft: Draft, ids: Sequence[str]) -> bool:
 
 def is_solvable(inbox: Inbox, draft: Draft, ids: Sequence[str]) -> bool:
     """Return whether the name or a word of the topics as asked, or two of these, bring a gold mail among the first."""
-    units = list(dict.fromkeys((*([draft.who] if draft.is_named else []), *draft.said_words())))
+    units = list(dict.fromkeys((*([draft.called] if draft.is_named else []), *draft.said_words())))
     tries = [*((unit,) for unit in units), *combinations(units, 2)]
     found = (_find(inbox, keywords, draft.asked_on) for keywords in tries)
     return any(not set(ids).isdisjoint(hit.message_id for hit in result.hits) for result in found)
@@ -73,7 +78,7 @@ def is_topic_absent(inbox: Inbox, draft: Draft) -> bool:
 
 def is_never_together(inbox: Inbox, draft: Draft) -> bool:
     """Return whether no mail of any date holds the person's name, or last name, and any word of the topics."""
-    names = dict.fromkeys((draft.who, draft.person, draft.person.split()[-1]))
+    names = dict.fromkeys((draft.who, draft.called, draft.person, draft.person.split()[-1]))
     every = dict.fromkeys(word for keywords in _wordings(draft) for word in keywords)
     return not any(_find(inbox, (name, word), None).num_matches for name in names for word in every)
 

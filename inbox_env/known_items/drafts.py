@@ -12,8 +12,9 @@ from inbox_env.known_items.answers import Answer
 from inbox_env.known_items.checks import Draft
 from inbox_env.known_items.items import KnownItems
 from inbox_env.known_items.mails import KnownMail, is_owner
+from inbox_env.known_items.names import draw_name, nickname
 from inbox_env.known_items.topics import TermCounts, Topic
-from inbox_env.known_items.wording import When, ask, blur, draw_name, drop_words
+from inbox_env.known_items.wording import When, ask, blur, drop_words
 from inbox_env.questions import Kind, Question
 from inbox_env.search.folding import words
 
@@ -45,8 +46,11 @@ def draw_draft(
 ) -> Draft:
     """Return a question about `chosen`, which are topics of `source`, asked of the person of `person`."""
     held = frozenset(words(f"{source.topic} {source.text}"))
+    who = draw_name(person.person, random)
+    shown = frozenset(words(f"{person.text} {' '.join(map(str, (person.email.sender, *person.email.recipients)))}"))
     return Draft(
-        who=draw_name(person.person, random),
+        who=who,
+        called=nickname(who, shown, random),
         person=person.person,
         topics=chosen,
         said=tuple(blur(topic, counts, held, random) for topic in chosen),
@@ -97,7 +101,7 @@ def to_question(
 
 def said(draft: Draft, template: str, *, noun: str = "", other: str = "") -> str:
     """Return the draft in the words of a template."""
-    return ask(template, " and ".join(draft.said), draft.when, who=draft.who, noun=noun, other=other)
+    return ask(template, " and ".join(draft.said), draft.when, who=draft.called, noun=noun, other=other)
 
 
 def _manners(items: KnownItems, mail: KnownMail) -> tuple[str, ...]:

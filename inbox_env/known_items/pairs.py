@@ -100,9 +100,9 @@ def _ask_first(items: KnownItems, mail: KnownMail, known: Sequence[Topic], rando
     names = [mail.person, other.person]
     random.shuffle(names)
     ids = (*mail.ids, *other.ids)
-    if not is_solvable(items.inbox, replace(draft, who=other.person), other.ids):
+    if not is_solvable(items.inbox, replace(draft, called=other.person), other.ids):
         return None
-    text = said(replace(draft, who=names[0]), random.choice(templates.FIRST), other=names[1])
+    text = said(replace(draft, called=names[0]), random.choice(templates.FIRST), other=names[1])
     return to_question(items, draft, text, answer, ids, "multi")
 
 

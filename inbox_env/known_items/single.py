@@ -13,11 +13,11 @@ from inbox_env.known_items.items import KnownItems
 from inbox_env.known_items.mails import KnownMail, spread
 from inbox_env.known_items.topics import Topic
 from inbox_env.known_items.wording import draw_when
-from inbox_env.leak_report import first_by_any_word, found_by_all_words
+from inbox_env.leak_report import first_by_any_word, found_by_all_words, found_without_times
 from inbox_env.questions import Kind, Question
 
 HARDEST_RATE = 0.8  # how often the hardest wording of a mail is taken: one that has decoys, and is not a giveaway
-TOO_EASY_RATE = 0.25  # of the questions that AND-ing all their words would find, this many are kept
+EASY_RATE = 0.25  # of the questions that AND-ing all their words finds, with those that say when or without, are kept
 VALUE_RATE = 0.6  # how often a mail with a value in it is asked for that
 SENDER_RATE, UNNAMED_RATE = 0.12, 0.06  # how often a question asks who, or does not say who
 _MAX_LAPS = 3  # questions about one mail
@@ -28,22 +28,35 @@ def ask_singles(items: KnownItems, count: int, random: Random, *, is_checkable: 
     """Yield questions on mails, the first `count` spread over time; `is_checkable` leaves out those for find mode."""
     order = spread(items.mails, count, random)
     for lap in range(_MAX_LAPS):
+        easy: list[Question] = []
         for mail in order:
-            known = items.topics(mail)
-            if len(known) <= lap:
+            question = _hardest(items, mail, lap, random, is_checkable)
+            if question is None or (found_by_all_words(items.inbox, question) and random.random() >= EASY_RATE):
                 continue
-            values = value_answers(mail)
-            tries = [_ask(items, mail, known, values, random, is_checkable) for _ in range(_MAX_TRIES)]
-            questions = [question for question in tries if question is not None]
-            if questions and random.random() < HARDEST_RATE:
-                questions = [min(questions, key=lambda one: _ease(items.inbox, one))]
-            if questions and (not found_by_all_words(items.inbox, questions[0]) or random.random() < TOO_EASY_RATE):
-                yield questions[0]
+            if found_without_times(items.inbox, question) and random.random() >= EASY_RATE:
+                easy.append(question)
+            else:
+                yield question
+        yield from easy  # where the mail gives no more
 
 
-def _ease(inbox: Inbox, question: Question) -> tuple[bool, bool, bool]:
+def _hardest(items: KnownItems, mail: KnownMail, lap: int, random: Random, is_checkable: bool) -> Question | None:
+    """Return the hardest of some wordings of a question on `mail`, or any of them; None when it gives none."""
+    known = items.topics(mail)
+    if len(known) <= lap:
+        return None
+    values = value_answers(mail)
+    tries = [_ask(items, mail, known, values, random, is_checkable) for _ in range(_MAX_TRIES)]
+    questions = [question for question in tries if question is not None]
+    if questions and random.random() < HARDEST_RATE:
+        return min(questions, key=lambda one: _ease(items.inbox, one))
+    return next(iter(questions), None)
+
+
+def _ease(inbox: Inbox, question: Question) -> tuple[bool, bool, bool, bool]:
     return (
         found_by_all_words(inbox, question),
+        found_without_times(inbox, question),
         first_by_any_word(inbox, question),
         question.kind != "distractor",
     )

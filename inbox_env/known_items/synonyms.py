@@ -21,7 +21,7 @@ sickness; invoice: bill; itinerary: travel plan; journey: trip; lawsuit: court c
 lease: rental; lecture: talk; license: permit; litigation: court case; luggage: bags; lunch: midday meal; luncheon:
 midday meal; maintenance: upkeep; memo: memorandum; memorandum: memo; mistake: error; mortgage: home loan; movie:
 film; negotiation: talks; offer: proposal; outage: blackout; overview: summary; package: parcel; parcel: package;
-password: login; payment: settlement; permit: license; photo: picture; physician: doctor; picture: photo;
+payment: settlement; permit: license; photo: picture; physician: doctor; picture: photo;
 presentation: slides; price: cost; projection: estimate; proposal: offer; refund: repayment; rent: lease; reservation:
 booking; resignation: departure; resume: CV; rumor: gossip; salary: pay; schedule: timetable; seminar: workshop;
 shipment: delivery; shop: store; slides: presentation; spreadsheet: worksheet; storm: bad weather; summary: overview;
@@ -46,3 +46,10 @@ def synonym(word: str) -> str:
         return SYNONYMS[word]
     one = singular(word)
     return plural(SYNONYMS[one]) if one != word and one in SYNONYMS else ""
+
+
+def forms(word: str) -> set[str]:
+    """Return what a mail may have where a question says `word`: its other number, words that it may stand for."""
+    same = {word, singular(word), plural(word)}
+    meant = {one for one, other in SYNONYMS.items() if other in same} | {SYNONYMS[one] for one in same & set(SYNONYMS)}
+    return (same | meant | {form(one) for one in meant for form in (plural, singular)}) - {word}

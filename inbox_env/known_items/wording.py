@@ -19,7 +19,7 @@ from inbox_env.search.folding import words
 _UNTIMED_RATE = 0.2
 _DROP_RATE = 0.33
 _SYNONYM_RATE = 0.6
-_FORM_RATE = 0.4
+_FORM_RATE = 0.6
 _PARTS = ((1, 10, "early in "), (11, 20, "in the middle of "), (21, 31, "towards the end of "))
 _SEASONS = {3: "spring", 4: "spring", 5: "spring", 6: "summer", 7: "summer", 8: "summer", 9: "autumn", 10: "autumn",
             11: "autumn"}  # fmt: skip
@@ -33,12 +33,6 @@ class When:
     text: str
     first: date | None = None
     last: date | None = None
-
-
-def draw_name(person: str, random: Random) -> str:
-    """Return the whole name, the first or the last."""
-    first, *_, last = person.split()
-    return random.choices((person, first, last), weights=(60, 25, 15))[0]
 
 
 def draw_when(sent: date, asked_on: date, random: Random) -> When:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import re
+
 from inbox_env.search.folding import words
+
+_NUMBER = re.compile(r"\d{1,2}|(?:19|20)\d\d")
 
 DULL = frozenset(
     (
@@ -57,13 +61,33 @@ DULL = frozenset(
 
 ASKING = frozenset(
     (
-        "a about around as asked at back be been bring brings brought by came can come could did do does early end "
-        "find for from had has have he her him his i in is it its last late looking mail me mention mentioned mentions "
-        "message mid middle must my need note of on or said say says send sent she show some something tell that the "
-        "their them then there think to told up was we were what when where which who with word write wrote you"
+        "a about again also am amount an and answer answered any anybody are around as asked at back be been being "
+        "both bring brings brought but by calendar call called came can circular come copied copy could date day did "
+        "do does earlier early end find first for found from gave get give given go got had has have he hear heard "
+        "her him his hour how i if in into is it its know last late let long looking mail me mention mentioned "
+        "mentions message mid middle might money more much must my name named names need no not note number of on "
+        "one only or other others our out over pass passed phone place read received remark remarked replied reply "
+        "response round said say says send sent several she should show so some somebody someone something sum talk "
+        "tell than that the their them then there these they think this those time to told under up us was we were "
+        "what what's whats when where which who whom whose will with word would write writing written wrote you your"
     ).split()
 )
 """Words of asking: what is left of a question without them are its content words."""
+
+
+_TIMES = frozenset(
+    (
+        "january february march april may june july august september october november december jan feb mar apr jun jul "
+        "aug sep sept oct nov dec spring summer autumn fall winter day days week weeks month months year years ago few "
+        "two three couple last early late middle end beginning around recently yesterday monday tuesday wednesday "
+        "thursday friday saturday sunday"
+    ).split()
+)
+
+
+def timeless_words(question: str) -> list[str]:
+    """Return the content words of a question without those that say when: they seldom stand in the mail."""
+    return [word for word in content_words(question) if word not in _TIMES and not _NUMBER.fullmatch(word)]
 
 
 def content_words(question: str) -> list[str]:
