@@ -11,8 +11,10 @@ from dataclasses import dataclass
 from inbox_env.known_items.mails import KnownMail, signed_text
 from inbox_env.known_items.values import only_values
 from inbox_env.questions import AnswerType
+from inbox_env.search.folding import words
 
 _MAX_EVIDENCE = 200
+_SIGNATURE_LINES = 6  # between the name and the last of an address
 _HEADER = re.compile(r"^[ \t>]*(?:From|Sent|To|cc|Subject|Date)[ \t]?:", re.IGNORECASE | re.MULTILINE)
 
 
@@ -35,6 +37,7 @@ def value_answers(mail: KnownMail) -> list[Answer]:
     return [
         Answer(value.type, value.text, value.accepted, _line_with(value.text, mail.text), value.noun)
         for value in only_values(mail.text, whole)
+        if value.type not in ("phone", "place") or not _is_signed(value.text, mail)
     ]
 
 
@@ -50,6 +53,15 @@ def sender_answer(mail: KnownMail) -> Answer | None:
 def mail_answer(mail: KnownMail) -> Answer:
     """Return what says which mail it is: for find mode, where the text of an answer does not count."""
     return Answer("mail", mail.topic or " ".join(mail.text.split()[:8]))
+
+
+def _is_signed(value: str, mail: KnownMail) -> bool:
+    """Whether a value stands below the sender's name, as in a signature without a mark."""
+    name = set(words(f"{mail.email.sender.name} {mail.person if not mail.is_by_owner else ''}"))
+    lines = [line for line in mail.text.splitlines() if line.strip()]
+    place = next((number for number, line in enumerate(lines) if value in " ".join(line.split())), 0)
+    above = [*lines[max(0, place - _SIGNATURE_LINES) : place], lines[place].replace(value, "")] if lines else []
+    return any(0 < len(said := words(line)) <= len(name) and name.issuperset(said) for line in above)
 
 
 def _line_with(value: str, text: str) -> str:

@@ -69,8 +69,11 @@ def draw_template(items: KnownItems, mail: KnownMail, answer: Answer, draft: Dra
         return random.choice((templates.MY_VALUES if mail.is_by_owner else templates.VALUES)[answer.type])
     if not draft.is_named:
         return random.choice(templates.UNNAMED)
+    usual: tuple[str, ...] = templates.SENT if mail.is_by_owner else templates.RECEIVED
+    if not mail.is_by_owner and not _is_to_owner(items, mail):
+        usual = templates.OVERHEARD
     manners = _manners(items, mail) if random.random() < MANNER_RATE else ()
-    return random.choice(manners or (templates.SENT if mail.is_by_owner else templates.RECEIVED))
+    return random.choice(manners or usual)
 
 
 def holds_answer(text: str, answer: Answer) -> bool:
@@ -106,14 +109,17 @@ def said(draft: Draft, template: str, *, noun: str = "", other: str = "") -> str
 
 def _manners(items: KnownItems, mail: KnownMail) -> tuple[str, ...]:
     """Return the sentences that fit how the mail went and say so in words that it does not hold."""
-    email, owner = mail.email, items.inbox.owner
+    email = mail.email
     if mail.is_by_owner:
         return templates.I_REPLIED if _REPLY.match(email.subject) and len(email.recipients) == 1 else ()
-    is_to_me = any(is_owner(address, owner) for address in email.to)
-    if _REPLY.match(email.subject) and is_to_me and len(email.recipients) == 1:
+    if not _is_to_owner(items, mail):
+        return templates.COPIED if any(is_owner(address, items.inbox.owner) for address in email.cc) else ()
+    if _REPLY.match(email.subject) and len(email.recipients) == 1:
         return templates.REPLIED
     if _FORWARD.match(email.subject):
         return templates.FORWARDED
-    if not is_to_me and any(is_owner(address, owner) for address in email.cc):
-        return templates.COPIED
-    return templates.TO_SEVERAL if len(email.recipients) >= MIN_SEVERAL and is_to_me else ()
+    return templates.TO_SEVERAL if len(email.recipients) >= MIN_SEVERAL else ()
+
+
+def _is_to_owner(items: KnownItems, mail: KnownMail) -> bool:
+    return any(is_owner(address, items.inbox.owner) for address in mail.email.to)

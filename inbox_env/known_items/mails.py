@@ -132,7 +132,10 @@ def person_name(address: Address) -> str:
     last, comma, first = name.partition(",")
     parts = [part.strip("\"'.()") for part in (f"{first} {last}" if comma else name).split()]
     parts = [part for part in parts if len(part) > 1 and part.lower() not in _SUFFIXES]
-    is_name = 2 <= len(parts) <= 3 and all(part.replace("-", "").replace("'", "").isalpha() for part in parts)
+    is_shop = "&" in shown or any(part.endswith(("'s", "’s")) for part in parts)
+    is_name = (
+        not is_shop and 2 <= len(parts) <= 3 and all(part.replace("-", "").replace("'", "").isalpha() for part in parts)
+    )
     if not is_name or any(part.lower() in _NOT_A_PERSON for part in parts):
         return ""
     return " ".join(part.capitalize() if part.islower() or part.isupper() else part for part in parts)

@@ -23,7 +23,7 @@ from inbox_env.search.folding import words
 
 MAX_DAYS_TO_ANSWER = 14
 _MAX_MAILS = 30  # of two people about one topic: with more, nobody remembers who was first
-_SPARE = timedelta(days=30)
+_START_WORDS = 8
 
 
 def ask_pairs(items: KnownItems, random: Random, *, is_checkable: bool = False) -> Iterator[Question]:
@@ -66,7 +66,8 @@ def _answers(later: KnownMail, mail: KnownMail) -> bool:
 
 
 def _holds(mail: KnownMail, topic: Topic) -> bool:
-    return set(topic.words) <= set(words(f"{mail.topic} {mail.text}"))
+    """Whether the sender of a mail wrote the topic, its words in a row."""
+    return any(f" {' '.join(topic.words)} " in f" {' '.join(words(text))} " for text in (mail.topic, mail.text))
 
 
 def _are_only(items: KnownItems, draft: Draft, ids: Sequence[str]) -> bool:
@@ -86,12 +87,12 @@ def _are_only(items: KnownItems, draft: Draft, ids: Sequence[str]) -> bool:
 
 def _ask_first(items: KnownItems, mail: KnownMail, known: Sequence[Topic], random: Random) -> Question | None:
     """Return a question on who wrote about a topic first: the sender of `mail`, or somebody who wrote later."""
-    chosen = draw_topics(known, random)
+    chosen = (random.choice(known),)
     asked_on = items.draw_asked_on(mail, random)
     if asked_on is None:
         return None
     rivals = _firsts(items, chosen, asked_on)
-    others = [one for name, one in rivals.items() if name != mail.person and (one.sent - mail.sent).days >= 1]
+    others = [one for name, one in rivals.items() if name != mail.person and _is_own(one, mail)]
     answer = sender_answer(mail)
     if rivals.get(mail.person) is not mail or not others or answer is None:
         return None
@@ -104,6 +105,12 @@ def _ask_first(items: KnownItems, mail: KnownMail, known: Sequence[Topic], rando
         return None
     text = said(replace(draft, called=names[0]), random.choice(templates.FIRST), other=names[1])
     return to_question(items, draft, text, answer, ids, "multi")
+
+
+def _is_own(later: KnownMail, mail: KnownMail) -> bool:
+    """Whether a mail of a later day does not repeat what the earlier one says."""
+    start = " ".join(words(mail.text)[:_START_WORDS])
+    return (later.sent - mail.sent).days >= 1 and start not in " ".join(words(later.text))
 
 
 def _firsts(items: KnownItems, chosen: Sequence[Topic], asked_on: date) -> dict[str, KnownMail]:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from random import Random
 
 from inbox_env.inbox import Inbox
-from inbox_env.known_items.answers import Answer, mail_answer, sender_answer, value_answers
+from inbox_env.known_items.answers import Answer, mail_answer, sender_answer
 from inbox_env.known_items.checks import has_distractors, is_solvable, is_unambiguous
 from inbox_env.known_items.drafts import draw_draft, draw_template, draw_topics, holds_answer, said, to_question
 from inbox_env.known_items.items import KnownItems
@@ -45,21 +45,21 @@ def _hardest(items: KnownItems, mail: KnownMail, lap: int, random: Random, is_ch
     known = items.topics(mail)
     if len(known) <= lap:
         return None
-    values = value_answers(mail)
+    values = items.values(mail)
     tries = [_ask(items, mail, known, values, random, is_checkable) for _ in range(_MAX_TRIES)]
     questions = [question for question in tries if question is not None]
     if questions and random.random() < HARDEST_RATE:
-        return min(questions, key=lambda one: _ease(items.inbox, one))
+        return _least_easy(items.inbox, questions)
     return next(iter(questions), None)
 
 
-def _ease(inbox: Inbox, question: Question) -> tuple[bool, bool, bool, bool]:
-    return (
-        found_by_all_words(inbox, question),
-        found_without_times(inbox, question),
-        first_by_any_word(inbox, question),
-        question.kind != "distractor",
-    )
+def _least_easy(inbox: Inbox, questions: Sequence[Question]) -> Question:
+    """Return one that its words find least: by all, by those that do not say when, by rank; then one with decoys."""
+    different = list({question.question: question for question in questions}.values())
+    ease = [(found_by_all_words(inbox, one), found_without_times(inbox, one)) for one in different]
+    hardest = [one for one, its in zip(different, ease, strict=True) if its == min(ease)]
+    hardest.sort(key=lambda one: one.kind != "distractor")
+    return next((one for one in hardest if not first_by_any_word(inbox, one)), hardest[0])
 
 
 def _ask(

@@ -18,16 +18,15 @@ employer: company; error: mistake; estimate: projection; evaluation: assessment;
 charge; film: movie; firm: company; flyer: leaflet; forecast: outlook; funding: financing; garage: car park; gift:
 present; guidelines: rules; hearing: court date; hiring: recruitment; holiday: vacation; house: home; illness:
 sickness; invoice: bill; itinerary: travel plan; journey: trip; lawsuit: court case; lawyer: attorney; leaflet: flyer;
-lease: rental; lecture: talk; license: permit; litigation: court case; luggage: bags; lunch: midday meal; luncheon:
-midday meal; maintenance: upkeep; memo: memorandum; memorandum: memo; mistake: error; mortgage: home loan; movie:
-film; negotiation: talks; offer: proposal; outage: blackout; overview: summary; package: parcel; parcel: package;
-payment: settlement; permit: license; photo: picture; physician: doctor; picture: photo;
-presentation: slides; price: cost; projection: estimate; proposal: offer; refund: repayment; rent: lease; reservation:
-booking; resignation: departure; resume: CV; rumor: gossip; salary: pay; schedule: timetable; seminar: workshop;
-shipment: delivery; shop: store; slides: presentation; spreadsheet: worksheet; storm: bad weather; summary: overview;
-supplier: vendor; taxi: cab; ticket: pass; timetable: schedule; trade: deal; transaction: deal; trip: journey; truck:
-lorry; vacation: holiday; valuation: appraisal; vehicle: car; vendor: supplier; warehouse: depot; website: web page;
-wedding: marriage; workshop: seminar
+lease: rental; lecture: talk; litigation: court case; luggage: bags; lunch: midday meal; luncheon: midday meal;
+maintenance: upkeep; memo: memorandum; memorandum: memo; mistake: error; mortgage: home loan; movie: film;
+negotiation: talks; offer: proposal; outage: blackout; overview: summary; package: parcel; parcel: package; payment:
+settlement; photo: picture; physician: doctor; picture: photo; presentation: slides; price: cost; projection:
+estimate; proposal: offer; refund: repayment; rent: lease; reservation: booking; resignation: departure; resume: CV;
+rumor: gossip; salary: pay; schedule: timetable; seminar: workshop; shipment: delivery; shop: store; slides:
+presentation; spreadsheet: worksheet; storm: bad weather; summary: overview; supplier: vendor; taxi: cab; ticket:
+pass; timetable: schedule; trade: deal; transaction: deal; trip: journey; truck: lorry; vacation: holiday; valuation:
+appraisal; vehicle: car; vendor: supplier; warehouse: depot; website: web page; wedding: marriage; workshop: seminar
 """
 
 

@@ -19,6 +19,17 @@ RECEIVED = (
     "Which mail did I get from {who} about {topic} {when}?",
     "I am looking for what {who} had to say on {topic} {when}.",
 )
+OVERHEARD = (
+    "What did {who} write about {topic} {when}?",
+    "What did {who} say about {topic} {when}?",
+    "Where is the mail in which {who} mentions {topic}? It came {when}.",
+    "I need the note that {who} wrote about {topic} {when}.",
+    "I am looking for what {who} had to say on {topic} {when}.",
+)
+COPIED = (
+    "I only got a copy of what {who} wrote to others about {topic} {when}. Which mail was it?",
+    "Find the message about {topic} on which {who} copied me {when}.",
+)
 SENT = (
     "What did I write to {who} about {topic} {when}?",
     "What did I tell {who} about {topic} {when}?",
@@ -44,26 +55,21 @@ TO_SEVERAL = (
     "What did {who} let several of us know about {topic} {when}?",
     "Which circular did {who} send round about {topic} {when}?",
 )
-COPIED = (
-    "I only got a copy of what {who} wrote to others about {topic} {when}. Which mail was it?",
-    "Find the message about {topic} on which {who} copied me {when}.",
-)
 UNNAMED = (
-    "Somebody wrote to me about {topic} {when}. Which mail was it?",
+    "Somebody wrote about {topic} {when}. Which mail was it?",
     "In which mail did I read about {topic} {when}?",
     "Find the message that I got about {topic} {when}.",
 )
 SENDER = (
-    "Who wrote to me about {topic} {when}?",
-    "Who told me about {topic} {when}?",
-    "Who was it that sent me a mail about {topic} {when}?",
+    "Who wrote about {topic} {when}?",
     "From whom did I hear about {topic} {when}?",
+    "Who was it that mentioned {topic} in a mail {when}?",
 )
 VALUES = MappingProxyType(
     {
         "amount": (
             "How much money does {who} mention in the mail about {topic} {when}?",
-            "What amount did {who} name when writing to me about {topic} {when}?",
+            "What amount did {who} name when writing about {topic} {when}?",
             "Which sum is in what {who} wrote about {topic} {when}?",
         ),
         "date": (
@@ -72,14 +78,14 @@ VALUES = MappingProxyType(
         ),
         "time": (
             "What time of day did {who} name when writing about {topic} {when}?",
-            "Which hour did {who} give me in the mail about {topic} {when}?",
+            "Which hour did {who} give in the mail about {topic} {when}?",
         ),
         "phone": (
-            "Which phone number did {who} give me in the mail about {topic} {when}?",
+            "Which phone number did {who} give in the mail about {topic} {when}?",
             "Under which number can one call, as {who} wrote about {topic} {when}?",
         ),
         "place": (
-            "Which {noun} did {who} name when writing to me about {topic} {when}?",
+            "Which {noun} did {who} name when writing about {topic} {when}?",
             "What {noun} does {who} mention in the mail about {topic} {when}?",
         ),
     }
@@ -105,12 +111,12 @@ I_EXCHANGED = (
     "Find both the mail that I sent to {who} about {topic} {when} and the answer to it.",
 )
 FIRST = (
-    "Who wrote to me about {topic} first, {who} or {other}?",
-    "Who was earlier to mail me about {topic}, {who} or {other}?",
+    "Who wrote about {topic} first, {who} or {other}?",
+    "Who was earlier to bring up {topic}, {who} or {other}?",
 )
 
 ALL = (
-    *(*RECEIVED, *SENT, *REPLIED, *I_REPLIED, *FORWARDED, *TO_SEVERAL, *COPIED, *UNNAMED, *SENDER, *FIRST),
+    *(*RECEIVED, *OVERHEARD, *SENT, *REPLIED, *I_REPLIED, *FORWARDED, *TO_SEVERAL, *COPIED, *UNNAMED, *SENDER, *FIRST),
     *(*EXCHANGED, *I_EXCHANGED),
     *(text for texts in (*VALUES.values(), *MY_VALUES.values()) for text in texts),
 )

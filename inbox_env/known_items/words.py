@@ -54,7 +54,9 @@ DULL = frozenset(
         "weeks welcome well went were what what's whatever when where whether which while who whole whom whose why "
         "will wish with within without won't wonderful wont word words work worked working world worth would wouldn't "
         "write written wrong wrote www x y yeah year years yes yesterday yet you you'll you're you've your youre "
-        "yours yourself z"
+        "yours yourself z "
+        "autumn effective spring summer winter fall success afternoon afternoons member members version versions title "
+        "titles reminder reminders minor cut cuts pick picks visit visits modification modifications rgds thx tks regds"
     ).split()
 )
 """Words that say nothing of what a mail is about."""

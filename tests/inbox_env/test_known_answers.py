@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from random import Random
+
 import pytest
 
+from inbox_env.emails import Address, Attachment, Email
+from inbox_env.inbox import Inbox
+from inbox_env.known_items.checks import Draft, is_value_absent
 from inbox_env.known_items.generate import KnownItems, generate_known_items
+from inbox_env.known_items.pairs import ask_pairs
+from inbox_env.known_items.topics import Topic
 from inbox_env.known_items.values import may_hold, only_values
+from inbox_env.known_items.wording import When
 from inbox_env.questions import Question
 from inbox_env.store import EmailStore, build_inbox
 from inbox_env.synthetic.generate import generate_inbox
 from rewards.answers import match_answer
+
+ME, ANN = Address("Me Myself", "me@corp.example"), Address("Ann Lee", "ann@corp.example")
 
 
 @pytest.mark.parametrize(
@@ -126,3 +139,63 @@ def test_without_the_wish_for_checkable_answers_most_questions_are_for_find_mode
     assert types.count("mail") > len(types) / 2
     assert len(set(types)) > 2
     assert {one.answer_type for one in questions if not one.answerable} == {""}
+
+
+def mail(number: int, body: str, subject: str = "Harbour lease") -> Email:
+    sent = datetime(2001, 1, 1, tzinfo=UTC) + timedelta(days=number)
+    return Email(f"<{number}@x>", sent, ANN, (ME,), subject, body)
+
+
+def test_a_number_in_a_signature_or_one_that_its_sender_keeps_giving_is_not_asked_for(tmp_path: Path) -> None:
+    said = "We talked about the harbour lease with the people from the port, who want it signed this week."
+    bodies = [
+        f"{said} Their office is at 713-555-0142, so call there first.",
+        f"{said} Round two.\n\nAnn Lee\nPort Company\n713-555-0199",
+        *(
+            f"{said} Round {number}. As always you reach me at 713-555-0177 here."
+            for number in "three four five".split()
+        ),
+    ]
+    build_inbox(tmp_path / "my.db", "me", [mail(number, body) for number, body in enumerate(bodies)], owner=ME)
+    items = KnownItems(EmailStore.open(tmp_path / "my.db"), "me")
+    found = {one.email.message_id: [answer.text for answer in items.values(one)] for one in items.mails}
+    assert found == {"<0@x>": ["713-555-0142"]} | {f"<{number}@x>": [] for number in range(1, 5)}
+
+
+def test_quoted_text_that_was_not_recognised_gives_no_value(tmp_path: Path) -> None:
+    body = "See what he wrote about the harbour lease the other day.\n\nFrom: Bob\nSubject: Lease\nIt costs $40 in all."
+    build_inbox(tmp_path / "my.db", "me", [mail(1, body)], owner=ME)
+    items = KnownItems(EmailStore.open(tmp_path / "my.db"), "me")
+    assert [items.values(one) for one in items.mails] == [[]]
+
+
+def test_a_value_that_is_asked_for_in_vain_is_in_none_of_the_mails(tmp_path: Path) -> None:
+    bodies = ["The harbour lease is signed.", "The ferry lease costs 40 in all.", "The crane lease has an attachment."]
+    mails = [mail(number, body, "Lease") for number, body in enumerate(bodies)]
+    mails[2] = replace(mails[2], attachments=(Attachment("offer.pdf", "application/pdf", 10),))
+    build_inbox(tmp_path / "my.db", "me", mails, owner=ME)
+    inbox = Inbox.open(tmp_path / "my.db", "me")
+
+    def is_absent(word: str) -> bool:
+        topic = Topic(f"the {word} lease", (word, "lease"), 1.0)
+        draft = Draft("Ann", "Ann", "Ann Lee", (topic,), (topic.text,), When(""), date(2001, 5, 1), False)
+        return is_value_absent(inbox, draft, "amount")
+
+    assert [is_absent(word) for word in ("harbour", "ferry", "crane")] == [True, False, False]
+
+
+def test_a_mail_and_the_answer_to_it_are_asked_for_together(tmp_path: Path) -> None:
+    told = "The harbour lease is ready, and the port wants it back before the crane arrives, says Bob."
+    answer = "I read the harbour lease and shall sign it when the crane is there, please tell the port so."
+    calm = [mail(20 * n, f"Nothing {n} of note here, all is calm and quiet.", f"Note {n}") for n in range(2, 9)]
+    mails = [mail(1, told), *calm]
+    sent = datetime(2001, 1, 5, tzinfo=UTC)
+    mails.append(Email("<re@x>", sent, ME, (ANN,), "Re: Harbour lease", answer, in_reply_to="<1@x>"))
+    build_inbox(tmp_path / "my.db", "me", mails, owner=ME)
+    items = KnownItems(EmailStore.open(tmp_path / "my.db"), "me")
+    asked = [question for seed in range(20) for question in ask_pairs(items, Random(seed))]
+    assert asked
+    for question in asked:
+        assert question.kind == "multi"
+        assert set(question.message_ids) == {"<1@x>", "<re@x>"}
+        assert "Ann" in question.question or "Lee" in question.question

@@ -255,6 +255,8 @@ def test_an_inbox_without_such_mail_is_refused_in_one_line(tmp_path: Path) -> No
         (Address("SCS_2", "scs@x"), ""),
         (Address("Enron Announcements", "a@x"), ""),
         (Address("", "bob@x"), ""),
+        (Address("Ann's Wines Spirits", "a@x"), ""),
+        (Address("Lee & Roe", "a@x"), ""),
     ],
 )
 def test_a_person_is_called_by_name(address: Address, name: str) -> None:
