@@ -26,10 +26,14 @@ _FORWARD = re.compile(r"\s*fwd?\s*:", re.IGNORECASE)
 
 
 def draw_topics(known: Sequence[Topic], random: Random) -> tuple[Topic, ...]:
-    """Return one topic, or two that share no word, the telling ones more often."""
+    """Return one topic, or two that share no word, the telling ones more often; a word said in passing never alone."""
     first = random.choices(known, weights=range(len(known), 0, -1))[0]
     others = [topic for topic in known if set(topic.words).isdisjoint(first.words)]
-    two = (first, random.choice(others)) if others and random.random() < TWO_TOPICS_RATE else (first,)
+    is_one = random.random() >= TWO_TOPICS_RATE
+    if not others or (is_one and first.is_telling):
+        two: tuple[Topic, ...] = (first,)
+    else:
+        two = (first, random.choice(others))
     return tuple(drop_words(topic, random) for topic in two)
 
 

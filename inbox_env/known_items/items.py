@@ -36,7 +36,8 @@ class KnownItems:
 
     def topics(self, mail: KnownMail) -> list[Topic]:
         """Return what a mail is about, the most telling first."""
-        return topics(mail, self.counts, self._owner, self._people)[:_MAX_TOPICS]
+        found = topics(mail, self.counts, self._owner, self._people)
+        return found[:_MAX_TOPICS] if any(topic.is_telling for topic in found) else []
 
     def values(self, mail: KnownMail) -> list[Answer]:
         """Return the values of a mail that its sender does not keep repeating, as a signature does."""

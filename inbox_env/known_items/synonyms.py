@@ -7,26 +7,24 @@ from types import MappingProxyType
 from inbox_env.known_items.words import plural, singular
 
 _TABLE = """
-agenda: programme; agreement: contract; analysis: study; apartment: flat; appointment: meeting; appraisal: valuation;
-article: piece; assessment: evaluation; attorney: lawyer; auction: sale; audit: inspection; blackout: outage; booklet:
-brochure; brochure: booklet; broker: dealer; bug: error; cab: taxi; candidate: applicant; car: vehicle; celebration:
-party; clause: provision; client: customer; colleague: coworker; company: firm; complaint: grievance; conference:
-convention; consultant: adviser; contract: agreement; convention: conference; cost: price; coupon: voucher; customer:
-client; deadline: due date; deal: transaction; dealer: broker; delay: holdup; delivery: shipment; diagram: chart;
+agenda: programme; agreement: contract; apartment: flat; appointment: meeting; appraisal: valuation; article: paper;
+assessment: evaluation; attorney: lawyer; auction: sale; blackout: outage; booklet: brochure; brochure: booklet; bug:
+error; cab: taxi; candidate: applicant; car: vehicle; celebration: party; client: customer; colleague: coworker;
+company: firm; complaint: grievance; conference: convention; consultant: adviser; contract: agreement; convention:
+conference; coupon: voucher; customer: client; deadline: due date; delay: holdup; delivery: shipment; diagram: chart;
 dinner: supper; discount: reduction; dispute: disagreement; doctor: physician; donation: gift; employee: staff member;
-employer: company; error: mistake; estimate: projection; evaluation: assessment; exam: test; expense: cost; fee:
-charge; film: movie; firm: company; flyer: leaflet; forecast: outlook; funding: financing; garage: car park; gift:
-present; guidelines: rules; hearing: court date; hiring: recruitment; holiday: vacation; house: home; illness:
-sickness; invoice: bill; itinerary: travel plan; journey: trip; lawsuit: court case; lawyer: attorney; leaflet: flyer;
-lease: rental; lecture: talk; litigation: court case; luggage: bags; lunch: midday meal; luncheon: midday meal;
-maintenance: upkeep; memo: memorandum; memorandum: memo; mistake: error; mortgage: home loan; movie: film;
-negotiation: talks; offer: proposal; outage: blackout; overview: summary; package: parcel; parcel: package; payment:
-settlement; photo: picture; physician: doctor; picture: photo; presentation: slides; price: cost; projection:
-estimate; proposal: offer; refund: repayment; rent: lease; reservation: booking; resignation: departure; resume: CV;
-rumor: gossip; salary: pay; schedule: timetable; seminar: workshop; shipment: delivery; shop: store; slides:
-presentation; spreadsheet: worksheet; storm: bad weather; summary: overview; supplier: vendor; taxi: cab; ticket:
-pass; timetable: schedule; trade: deal; transaction: deal; trip: journey; truck: lorry; vacation: holiday; valuation:
-appraisal; vehicle: car; vendor: supplier; warehouse: depot; website: web page; wedding: marriage; workshop: seminar
+error: mistake; estimate: projection; evaluation: assessment; exam: test; expense: cost; fee: charge; film: movie;
+firm: company; flyer: leaflet; forecast: outlook; funding: financing; garage: car park; gift: present; guidelines:
+rules; hearing: court date; hiring: recruitment; house: home; invoice: bill; itinerary: travel plan; journey: trip;
+lawsuit: court case; lawyer: attorney; leaflet: flyer; lecture: talk; litigation: court case; luggage: bags; lunch:
+midday meal; luncheon: midday meal; maintenance: upkeep; memo: memorandum; memorandum: memo; mistake: error; mortgage:
+home loan; movie: film; negotiation: talks; outage: blackout; overview: summary; package: parcel; parcel: package;
+payment: settlement; photo: picture; physician: doctor; picture: photo; presentation: slides; projection: estimate;
+proposal: offer; refund: repayment; reservation: booking; resignation: departure; resume: CV; rumor: gossip; salary:
+pay; schedule: timetable; seminar: workshop; shipment: delivery; slides: presentation; spreadsheet: worksheet; storm:
+bad weather; summary: overview; supplier: vendor; taxi: cab; ticket: pass; timetable: schedule; trade: transaction;
+transaction: deal; trip: journey; truck: lorry; vacation: holiday; valuation: appraisal; vehicle: car; vendor:
+supplier; warehouse: depot; website: web page; wedding: marriage; workshop: seminar
 """
 
 

@@ -21,6 +21,7 @@ from inbox_env.search.folding import words
 MIN_MAILS = 2  # a word of one mail alone would be found by itself
 MAX_SHARE = 0.04  # of all mails that the rarest word of a topic may occur in
 MAX_PHRASE, MAX_NOUN_PHRASE = 3, 2  # longer runs of words after an article often hold a verb
+MAX_BEFORE = 2  # dull words before the phrase of a subject
 _LOWER_SHARE = 0.45  # a word that stands in lower case this often is no name
 _SHORT_LINE = re.compile(r"^(.{0,50})\n", re.MULTILINE)  # nothing runs on over its end
 _TOKEN = re.compile(r"[^\W\d_]+(?:['’&-][^\W\d_]+)*|[^\w\s]|\d+|\n\s*\n")
@@ -47,11 +48,15 @@ _NO_NOUN = re.compile(r".*(?:ly|ed|able|ible|ful|ous|ish|less|ental|onal|ical)$"
 
 @dataclass(frozen=True, slots=True)
 class Topic:
-    """A phrase of a mail as a question says it, and its words as they are searched."""
+    """A phrase of a mail as a question says it, and its words as they are searched.
+
+    Unless `is_telling` it is a single word said in passing: alone it brings no mail to mind.
+    """
 
     text: str
     words: tuple[str, ...]
     weight: float
+    is_telling: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +144,8 @@ def _topic(phrase: _Phrase, counts: TermCounts, text: Counter[str]) -> Topic | N
         return None  # chance neighbours, as a noun and its verb
     boost = {"subject": 1.4, "name": 1.2, "noun": 1.0}[phrase.source] * (1 + 0.25 * min(3, times - 1))
     weight = boost * sum(counts.idf(word) for word in searched) / math.sqrt(len(searched))
-    return Topic(_text(phrase, is_common), searched, weight)
+    is_telling = phrase.source == "subject" or len(searched) > 1 or times > 1
+    return Topic(_text(phrase, is_common), searched, weight, is_telling)
 
 
 def _text(phrase: _Phrase, is_common: Sequence[bool]) -> str:
@@ -159,10 +165,12 @@ def _spell(token: str, is_common: bool) -> str:
 
 def _subject(subject: str) -> Iterator[_Phrase]:
     """Yield a subject that is one phrase, less its dull ends."""
-    tokens = _TOKEN.findall(subject)
+    tokens, num_before, after = _TOKEN.findall(subject), 0, ""
     while tokens and _is_dull(tokens[0]):
+        num_before += tokens[0].isalpha()
         tokens = tokens[1:]
-    after = ""
+    if num_before > MAX_BEFORE:
+        return  # a sentence: "where do you want to eat"
     while tokens and _is_dull(tokens[-1]):
         *tokens, after = tokens
     is_whole = 1 <= len(tokens) <= MAX_PHRASE and not any(map(_is_dull, tokens)) and after.lower() not in _HEADS
@@ -203,7 +211,7 @@ def _is_shouted(text: str) -> bool:
 
 def _is_odd(word: str, counts: TermCounts) -> bool:
     """Whether a word seems to be cut short, drawn out, or a slip for a much more frequent one ("Shirely")."""
-    if word in _ABBREVIATED or _DRAWLED.search(word):
+    if word in _ABBREVIATED or word == "non" or _DRAWLED.search(word):
         return True
     if len(word) < 5:
         return False

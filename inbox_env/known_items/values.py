@@ -27,7 +27,7 @@ _NO_NAME = r"(?:A|An|And|At|Dear|For|From|Her|His|In|Its|Meeting|My|No|On|Or|Our
 PLACES = {
     "hotel": "Hotel|Inn|Resort",
     "restaurant": "Restaurant|Cafe|Café|Grill|Bistro|Steakhouse|Pub|Cantina|Diner",
-    "building": "Building|Bldg|Tower|Plaza",
+    "building": "Building|Bldg|Tower",
     "airport": "Airport",
     "church": "Church|Chapel|Cathedral|Synagogue",
     "stadium": "Stadium|Arena",

@@ -5,9 +5,10 @@ A time is never exact: a month, a season, or how long ago; with it goes the rang
 
 from __future__ import annotations
 
+import re
 from calendar import monthrange
 from collections.abc import Container
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from random import Random
 
@@ -20,6 +21,9 @@ _UNTIMED_RATE = 0.2
 _DROP_RATE = 0.33
 _SYNONYM_RATE = 0.6
 _FORM_RATE = 0.6
+_ONE_NUMBER = re.compile(
+    r"(?:ity|ities|ness|age|ance|ence|ics|ing|news)$"
+)  # "security" and "securities" are two things
 _PARTS = ((1, 10, "early in "), (11, 20, "in the middle of "), (21, 31, "towards the end of "))
 _SEASONS = {3: "spring", 4: "spring", 5: "spring", 6: "summer", 7: "summer", 8: "summer", 9: "autumn", 10: "autumn",
             11: "autumn"}  # fmt: skip
@@ -48,7 +52,7 @@ def drop_words(topic: Topic, random: Random) -> Topic:
     noun = topic.text.split()[-1]
     if len(topic.words) < 2 or not topic.text.startswith("the ") or random.random() >= _DROP_RATE:
         return topic
-    return Topic(f"the {noun}", tuple(words(noun)), topic.weight)
+    return replace(topic, text=f"the {noun}", words=tuple(words(noun)))
 
 
 def blur(topic: Topic, counts: TermCounts, held: Container[str], random: Random) -> str:
@@ -62,7 +66,7 @@ def blur(topic: Topic, counts: TermCounts, held: Container[str], random: Random)
         if other and random.random() < _SYNONYM_RATE and not any(part in held for part in words(other)):
             said[place] = other
     last = topic.text.split()[-1]
-    if said[-1] == last and last.islower() and random.random() < _FORM_RATE:
+    if said[-1] == last and last.islower() and not _ONE_NUMBER.search(last) and random.random() < _FORM_RATE:
         forms = [form(last) for form in (plural, singular)]
         known = [word for word in forms if word != last and word not in held and counts.num_with(word)]
         said[-1] = random.choice(known) if known else last
