@@ -6,6 +6,7 @@ Knows nothing of how questions are worded or of how answers are matched.
 from __future__ import annotations
 
 import re
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 
 from inbox_env.known_items.mails import KnownMail, signed_text
@@ -61,7 +62,12 @@ def _is_signed(value: str, mail: KnownMail) -> bool:
     lines = [line for line in mail.text.splitlines() if line.strip()]
     place = next((number for number, line in enumerate(lines) if value in " ".join(line.split())), 0)
     above = [*lines[max(0, place - _SIGNATURE_LINES) : place], lines[place].replace(value, "")] if lines else []
-    return any(0 < len(said := words(line)) <= len(name) and name.issuperset(said) for line in above)
+    said = (words(line) for line in above)
+    return any((0 < len(one) <= len(name) and name.issuperset(one)) or _starts_with(one, name) for one in said)
+
+
+def _starts_with(said: Sequence[str], name: Container[str]) -> bool:
+    return len(said) > 1 and all(word in name for word in said[:2])
 
 
 def _line_with(value: str, text: str) -> str:

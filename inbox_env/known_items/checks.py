@@ -11,6 +11,7 @@ from datetime import UTC, date, datetime, time
 from itertools import combinations
 
 from inbox_env.inbox import Inbox
+from inbox_env.known_items.synonyms import forms
 from inbox_env.known_items.topics import Topic
 from inbox_env.known_items.values import may_hold
 from inbox_env.known_items.wording import When, asked_words
@@ -79,7 +80,7 @@ def is_topic_absent(inbox: Inbox, draft: Draft) -> bool:
 def is_never_together(inbox: Inbox, draft: Draft) -> bool:
     """Return whether no mail of any date holds the person's name, or last name, and any word of the topics."""
     names = dict.fromkeys((draft.who, draft.called, draft.person, draft.person.split()[-1]))
-    every = dict.fromkeys(word for keywords in _wordings(draft) for word in keywords)
+    every = dict.fromkeys(word for keywords in _wordings(draft) for word in keywords)  # and what may stand for it
     return not any(_find(inbox, (name, word), None).num_matches for name in names for word in every)
 
 
@@ -105,8 +106,16 @@ def _are_all(result: SearchResult, ids: Sequence[str], *, may_be_none: bool = Fa
 
 
 def _wordings(draft: Draft) -> list[Sequence[str]]:
-    """Return the words of each topic, both as they stand in the mail and as they are asked."""
-    return [*(topic.words for topic in draft.topics), *map(asked_words, draft.said)]
+    """Return the words of each topic, as they stand in the mail, as they are asked, and with another one for each."""
+    plain = [*(topic.words for topic in draft.topics), *map(asked_words, draft.said)]
+    other = [
+        (*keywords[:place], form, *keywords[place + 1 :])
+        for keywords in plain
+        for place, word in enumerate(keywords)
+        for form in sorted(forms(word))
+        if " " not in form
+    ]
+    return list(dict.fromkeys(map(tuple, [*plain, *other])))
 
 
 def _find(inbox: Inbox, keywords: Sequence[str], asked_on: date | None) -> SearchResult:

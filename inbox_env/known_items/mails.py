@@ -28,6 +28,12 @@ _REPLY = re.compile(r"^\s*(?:(?:re|fw|fwd|aw|wg|sv|tr|rv)\s*(?:\[\d+\])?\s*:\s*|
 _CARRIED = re.compile(
     r"(?:Forwarded (?:by|message|mail|with)|Begin forwarded message|-- ?Original |_{12})", re.IGNORECASE
 )
+_NOT_OWN = re.compile(  # a head without a mark above it, a line of stars above the small print
+    r"^[ \t]*To:[^\n]*(?:\n[^\n]*){0,8}?\n[ \t]*Subject:|^[ \t]*[*_=]{8,}|^[^\n]{0,40}\bany other company referenced"
+    r"|^[^\n]{0,40}\b(?:This|The information in this) (?:e-?mail|message|communication)\b[^\n]{0,80}"
+    r"\b(?:confidential|intended|privileged|property)\b",
+    re.MULTILINE | re.IGNORECASE,
+)
 _NOT_TEXT = re.compile(r"https?://\S+|www\.\S+|\S+@\S+|<[^>]{1,300}>|\[[^\]\n]{1,60}\]")
 _BULK = re.compile(
     r"unsubscribe|opt[- ]?out|mailing list|to be removed|click (?:here|below)|view (?:it|this) in your browser"
@@ -149,7 +155,7 @@ def own_text(email: Email) -> str:
 def signed_text(email: Email) -> str:
     """Return what the sender wrote, with the signature: no quotes, no forwarded mail."""
     text = split_forwards(fold_quotes(email.body))[0].replace(FOLDED, "")
-    return _CARRIED.split(text, maxsplit=1)[0]
+    return _NOT_OWN.split(_CARRIED.split(text, maxsplit=1)[0], maxsplit=1)[0]
 
 
 def is_owner(address: Address, owner: Address) -> bool:

@@ -61,8 +61,10 @@ def _answer_to(items: KnownItems, mail: KnownMail) -> KnownMail | None:
 
 
 def _answers(later: KnownMail, mail: KnownMail) -> bool:
+    """Whether one goes back to the sender of the other, soon; not when that quotes it, as when a clock was wrong."""
     is_back = later.person == mail.person and later.is_by_owner is not mail.is_by_owner
-    return is_back and (later.sent - mail.sent).days <= MAX_DAYS_TO_ANSWER
+    is_soon = (later.sent - mail.sent).days <= MAX_DAYS_TO_ANSWER
+    return is_back and is_soon and not _repeats(mail.email.body, later)
 
 
 def _holds(mail: KnownMail, topic: Topic) -> bool:
@@ -109,8 +111,11 @@ def _ask_first(items: KnownItems, mail: KnownMail, known: Sequence[Topic], rando
 
 def _is_own(later: KnownMail, mail: KnownMail) -> bool:
     """Whether a mail of a later day does not repeat what the earlier one says."""
-    start = " ".join(words(mail.text)[:_START_WORDS])
-    return (later.sent - mail.sent).days >= 1 and start not in " ".join(words(later.text))
+    return (later.sent - mail.sent).days >= 1 and not _repeats(later.text, mail)
+
+
+def _repeats(text: str, mail: KnownMail) -> bool:
+    return " ".join(words(mail.text)[:_START_WORDS]) in " ".join(words(text))
 
 
 def _firsts(items: KnownItems, chosen: Sequence[Topic], asked_on: date) -> dict[str, KnownMail]:

@@ -18,13 +18,13 @@ firm: company; flyer: leaflet; forecast: outlook; funding: financing; garage: ca
 rules; hearing: court date; hiring: recruitment; house: home; invoice: bill; itinerary: travel plan; journey: trip;
 lawsuit: court case; lawyer: attorney; leaflet: flyer; lecture: talk; litigation: court case; luggage: bags; lunch:
 midday meal; luncheon: midday meal; maintenance: upkeep; memo: memorandum; memorandum: memo; mistake: error; mortgage:
-home loan; movie: film; negotiation: talks; outage: blackout; overview: summary; package: parcel; parcel: package;
-payment: settlement; photo: picture; physician: doctor; picture: photo; presentation: slides; projection: estimate;
-proposal: offer; refund: repayment; reservation: booking; resignation: departure; resume: CV; rumor: gossip; salary:
-pay; schedule: timetable; seminar: workshop; shipment: delivery; slides: presentation; spreadsheet: worksheet; storm:
-bad weather; summary: overview; supplier: vendor; taxi: cab; ticket: pass; timetable: schedule; trade: transaction;
-transaction: deal; trip: journey; truck: lorry; vacation: holiday; valuation: appraisal; vehicle: car; vendor:
-supplier; warehouse: depot; website: web page; wedding: marriage; workshop: seminar
+home loan; movie: film; negotiation: talks; outage: blackout; overview: summary; photo: picture; physician: doctor;
+picture: photo; presentation: slides; projection: estimate; proposal: offer; refund: repayment; reservation: booking;
+resignation: departure; resume: CV; rumor: gossip; salary: pay; schedule: timetable; seminar: workshop; shipment:
+delivery; slides: presentation; spreadsheet: worksheet; storm: bad weather; summary: overview; supplier: vendor; taxi:
+cab; ticket: pass; timetable: schedule; trade: transaction; transaction: deal; trip: journey; truck: lorry; vacation:
+holiday; valuation: appraisal; vehicle: car; vendor: supplier; warehouse: depot; website: web page; wedding: marriage;
+workshop: seminar
 """
 
 

@@ -29,11 +29,11 @@ _TOKEN = re.compile(r"[^\W\d_]+(?:['’&-][^\W\d_]+)*|[^\w\s]|\d+|\n\s*\n")
 _BEFORE_NOUN = frozenset("a an the our your my their his her its these".split())
 _HEADS = frozenset(
     (
-        "account accounts address amount area case changes comments contact contacts copy cost date dates day details "
-        "document documents file files form forms group information info issue issues items letter level line list "
-        "meeting model month name names note notes number numbers office order people person plan plans points process "
-        "program project projects questions report request requests results review schedule section sheet space staff "
-        "status summary system team time times update updates visit week work year"
+        "account accounts address amount area case changes comments contact contacts copy cost date dates day "
+        "details document documents file files form forms group info information issue issues items letter level "
+        "line list manager meeting model month name names note notes number numbers office order people person plan "
+        "plans points process program project projects questions report request requests results review schedule "
+        "section sheet space staff status summary system team time times update updates visit week work year"
     ).split()
 )  # dull nouns: what stands before one is half of a compound ("background" of "background information")
 _ABBREVIATED = frozenset(

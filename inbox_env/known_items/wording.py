@@ -21,6 +21,7 @@ _UNTIMED_RATE = 0.2
 _DROP_RATE = 0.33
 _SYNONYM_RATE = 0.6
 _FORM_RATE = 0.6
+_MIN_USED = 0.5  # times the mails with a word: else people say its other number for something else ("trusts")
 _ONE_NUMBER = re.compile(
     r"(?:ity|ities|ness|age|ance|ence|ics|ing|news)$"
 )  # "security" and "securities" are two things
@@ -50,7 +51,8 @@ def draw_when(sent: date, asked_on: date, random: Random) -> When:
 def drop_words(topic: Topic, random: Random) -> Topic:
     """Return the topic, or (a third of the time) only its last noun: "the lease" of "the storage lease"."""
     noun = topic.text.split()[-1]
-    if len(topic.words) < 2 or not topic.text.startswith("the ") or random.random() >= _DROP_RATE:
+    is_plain = topic.text.startswith("the ") and topic.text.islower()  # "the Houston partnership" is not any
+    if len(topic.words) < 2 or not is_plain or random.random() >= _DROP_RATE:
         return topic
     return replace(topic, text=f"the {noun}", words=tuple(words(noun)))
 
@@ -61,15 +63,13 @@ def blur(topic: Topic, counts: TermCounts, held: Container[str], random: Random)
     `held` are the words of the mail.
     """
     said = topic.text.split()
-    for place, word in enumerate(said):
-        other = synonym(word) if word.islower() else ""
-        if other and random.random() < _SYNONYM_RATE and not any(part in held for part in words(other)):
-            said[place] = other
-    last = topic.text.split()[-1]
-    if said[-1] == last and last.islower() and not _ONE_NUMBER.search(last) and random.random() < _FORM_RATE:
-        forms = [form(last) for form in (plural, singular)]
-        known = [word for word in forms if word != last and word not in held and counts.num_with(word)]
-        said[-1] = random.choice(known) if known else last
+    last = said[-1]
+    other = synonym(last) if last.islower() else ""
+    if other and random.random() < _SYNONYM_RATE and not any(part in held for part in words(other)):
+        said[-1] = other
+    elif last.islower() and not _ONE_NUMBER.search(last) and random.random() < _FORM_RATE:
+        forms = (form for form in (plural(last), singular(last)) if form != last and form not in held)
+        said[-1] = next((form for form in forms if counts.num_with(form) >= _MIN_USED * counts.num_with(last)), last)
     return " ".join(said)
 
 
