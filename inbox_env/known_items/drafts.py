@@ -122,7 +122,7 @@ def _manners(items: KnownItems, mail: KnownMail) -> tuple[str, ...]:
         return templates.REPLIED
     if _FORWARD.match(email.subject):
         return templates.FORWARDED
-    return templates.TO_SEVERAL if len(email.recipients) >= MIN_SEVERAL else ()
+    return templates.TO_SEVERAL if len(email.to) >= MIN_SEVERAL else ()
 
 
 def _is_to_owner(items: KnownItems, mail: KnownMail) -> bool:

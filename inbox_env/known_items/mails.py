@@ -38,7 +38,7 @@ _NOT_TEXT = re.compile(r"https?://\S+|www\.\S+|\S+@\S+|<[^>]{1,300}>|\[[^\]\n]{1
 _BULK = re.compile(
     r"unsubscribe|opt[- ]?out|mailing list|to be removed|click (?:here|below)|view (?:it|this) in your browser"
     r"|privacy policy|all rights reserved|do not reply|has been published|is now available"
-    r"|out of (?:the )?office|auto-?(?:reply|response)",
+    r"|out of (?:the )?office|auto-?(?:reply|response)|automatic notification",
     re.IGNORECASE,
 )
 _NOT_A_PERSON = frozenset(
