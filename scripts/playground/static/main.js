@@ -2,7 +2,7 @@
 
 import * as api from "./api.js";
 import { button, el, mark } from "./dom.js";
-import { Keys, Palette } from "./keys.js";
+import { keyName, Keys, Palette } from "./keys.js";
 
 const top = document.getElementById("top");
 const root = document.getElementById("view");
@@ -28,7 +28,7 @@ const app = {
 
 function showHelp() {
   const rows = [...keys.bound].map(([key, { help: text }]) =>
-    el("div", {}, el("dt", {}, el("kbd", { text: key })), el("dd", { text })),
+    el("div", {}, el("dt", {}, el("kbd", { text: keyName(key) })), el("dd", { text })),
   );
   rows.push(el("div", {}, el("dt", {}, el("kbd", { text: "Ctrl K" })), el("dd", { text: "All commands" })));
   const close = button("Close", () => help.close(), { class: "plain" });

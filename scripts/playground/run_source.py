@@ -1,0 +1,187 @@
+"""A source of episodes: the folder of a training run, that of a comparison, or one file of trajectories.
+
+Looks at its files again when asked, so that a run is seen while it trains. Knows nothing of HTTP.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from agent.grpo.advantages import step_advantages
+from agent.grpo.grading import countable
+from inbox_env.errors import UsageError
+from inbox_env.questions import Question
+from inbox_env.trajectory import Trajectory
+from rewards.base import Reward
+from rewards.ladder import LadderConfig
+from scripts.playground.run_curves import Curves
+from scripts.playground.run_index import Row, TrajectoryFile, number_groups, set_of
+from scripts.playground.run_mail import RunMail, find_mail
+
+LOOK_AGAIN_SECONDS = 0.5
+_STEP = re.compile(r"step-(\d+)\.jsonl")
+_FOLDERS = ("trajectories", "evaluation")
+
+
+class Source:
+    """Everything that is known of one source; safe to use from several threads."""
+
+    def __init__(self, path: Path, mailbox: Path | None = None, questions: Sequence[Path] = ()) -> None:
+        if not path.exists():
+            raise UsageError(80, "no such run or file", where=str(path), next_step="give a run folder or a JSONL file")
+        self.path, self.name = path, path.resolve().name
+        self.folder = path if path.is_dir() else _run_of(path)
+        self.config = _config(self.folder)
+        self.mail: RunMail = find_mail(self.config, self.folder, mailbox, questions)
+        self.ladder = _ladder(self.config)
+        self.curves = Curves(self.folder / "metrics.jsonl" if path.is_dir() else None)
+        self.version = 0
+        self._files: dict[str, TrajectoryFile] = {}
+        self._lock, self._looked = threading.Lock(), 0.0
+        if not self._paths() and not (path / "metrics.jsonl").is_file():
+            next_step = "give the folder of a run or of a benchmark, or a file of trajectories"
+            raise UsageError(81, "no trajectories here", where=str(path), next_step=next_step)
+
+    def refresh(self) -> None:
+        """Read what is new, unless that was done a moment ago."""
+        with self._lock:
+            if time.monotonic() - self._looked < LOOK_AGAIN_SECONDS:
+                return
+            changed = False
+            for name, path in self._paths().items():
+                if name not in self._files:
+                    self._files[name] = TrajectoryFile(path, name, _step(path), self.mail.questions.get, self.ladder)
+                if self._files[name].refresh():
+                    changed = True
+                    self._weigh(self._files[name])
+            gone = self._files.keys() - self._paths().keys()
+            for name in gone:
+                del self._files[name]
+            self.version += changed or bool(gone)
+            self._looked = time.monotonic()
+
+    def rows(self) -> list[Row]:
+        """Return all episodes: those of training by step, then the others by file."""
+        return [row for file in self.files() for row in file.rows]
+
+    def files(self) -> list[TrajectoryFile]:
+        """Return the files in their order."""
+        return sorted(self._files.values(), key=lambda file: (file.step is None, file.step or 0, file.name))
+
+    def file(self, name: str) -> TrajectoryFile:
+        """Return one file; raises UsageError when it is none of this source."""
+        if name not in self._files:
+            self.refresh()
+        if name not in self._files:
+            raise UsageError(82, f"no file {name[:80]!r} in {self.name}", next_step="choose one of the list")
+        return self._files[name]
+
+    def row(self, name: str, line: int) -> Row:
+        """Return one row; raises UsageError when there is none."""
+        found = next((row for row in self.file(name).rows if row.line == line), None)
+        if found is None:
+            raise UsageError(83, f"no episode at line {line} of {name[:80]}", next_step="choose one of the list")
+        return found
+
+    def group(self, row: Row) -> list[Row]:
+        """Return all rollouts of a row's group, itself among them."""
+        return [one for one in self.file(row.file).rows if one.group == row.group]
+
+    def read(self, row: Row) -> Trajectory:
+        """Return the trajectory of a row; raises CorruptError."""
+        return self.file(row.file).read(row)
+
+    def question(self, identity: str) -> Question | None:
+        """Return the labelled question of this id, if it was found."""
+        return self.mail.questions.get(identity)
+
+    def notes(self) -> list[str]:
+        """Return what whoever looks should know: lines that could not be read, one being written, missing mail."""
+        return [*self._file_notes(), *([self.mail.note] if self.mail.note else [])]
+
+    def sets(self) -> list[dict[str, Any]]:
+        """Return the sets of episodes with their sizes: training, and every other file."""
+        sizes = Counter(set_of(row) for row in self.rows())
+        return [{"name": name, "num_episodes": size} for name, size in sizes.items()]
+
+    def _file_notes(self) -> Iterator[str]:
+        for file in self.files():
+            if file.num_bad:
+                named = "; ".join(f"line {line}: {reason}" for line, reason in file.bad[:3])
+                lines = "1 line is" if file.num_bad == 1 else f"{file.num_bad} lines are"
+                yield f"{file.name}: {lines} no trajectory and left out ({named})"
+            if file.is_torn:
+                yield f"{file.name}: the last line is still being written"
+
+    def _paths(self) -> dict[str, Path]:
+        if self.path.is_file():
+            return {self.path.name: self.path}
+        nested = {f"{name}/{path.name}": path for name in _FOLDERS for path in (self.path / name).glob("*.jsonl")}
+        return nested or {path.name: path for path in self.path.glob("*.jsonl") if _holds_trajectories(path)}
+
+    def _weigh(self, file: TrajectoryFile) -> None:
+        """Number the groups of a file; where several rollouts of a question were compared, with advantages."""
+        grpo = _section(self.config, "grpo")
+        size = grpo.get("group_size") if file.step is not None else None
+        groups = list(number_groups(file.rows, size))
+        if file.step is None and all(len(group) == 1 for group in groups):
+            for row in file.rows:
+                row.group = None
+            return
+        values = [countable([Reward(row.reward) for row in group]) for group in groups]
+        found = step_advantages(values, grpo.get("advantage_scale", "none"), grpo.get("baseline", "mean"))
+        for group, advantages in zip(groups, found, strict=True):
+            for row, advantage in zip(group, advantages, strict=True):
+                row.advantage = None if row.reward is None else advantage
+
+
+def _run_of(path: Path) -> Path:
+    """Return the run folder that a file lies in, or its own folder."""
+    parents = path.resolve().parents
+    return next((parent for parent in list(parents)[:2] if (parent / "config.json").is_file()), parents[0])
+
+
+def _config(folder: Path) -> dict[str, Any]:
+    try:
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return config if isinstance(config, dict) else {}
+
+
+def _section(config: dict[str, Any], name: str) -> dict[str, Any]:
+    section = config.get(name)
+    return section if isinstance(section, dict) else {}
+
+
+def _ladder(config: dict[str, Any]) -> LadderConfig:
+    reward = _section(config, "reward")
+    try:
+        return LadderConfig(**{name: reward[name] for name in LadderConfig.model_fields if name in reward})
+    except ValidationError:
+        return LadderConfig()
+
+
+def _step(path: Path) -> int | None:
+    found = _STEP.fullmatch(path.name)
+    return int(found[1]) if found else None
+
+
+def _holds_trajectories(path: Path) -> bool:
+    """Return whether the first whole line is a trajectory, or an empty file may still get one."""
+    with path.open("rb") as file:
+        line = file.readline()
+    try:
+        Trajectory.model_validate_json(line)
+    except ValidationError:
+        return False
+    return True
