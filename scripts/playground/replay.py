@@ -46,7 +46,8 @@ def replay_events(
 
 def typed(query: SearchQuery) -> str:
     """Return a query as somebody would type it into the list, which then shows what the agent saw."""
-    words = [f'"{word}"' if not word.isalnum() else word for word in query.keywords if '"' not in word]
+    keywords = (word.strip() for word in query.keywords if '"' not in word)
+    words = [word if word.isalnum() else f'"{word}"' for word in keywords if word]
     bounds = {
         "from": query.from_addr,
         "to": query.to_addr,

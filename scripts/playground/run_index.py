@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import lru_cache
 from math import isfinite
 from pathlib import Path
 from typing import BinaryIO
@@ -33,15 +34,19 @@ FindQuestion = Callable[[str], Question | None]
 class Row:
     """One episode: `line` counts from 1, `start` and `size` are bytes; `group` numbers the groups of its file.
 
+    `set` is training, or what its file is called; `words` is what is looked for in it, folded.
+
     `outcome` and `kind` are empty where neither the record nor a labelled question says them.
     """
 
     file: str
+    set: str
     line: int
     start: int
     size: int
     question_id: str
     question: str
+    words: str
     inbox: str
     policy: str
     kind: str
@@ -72,6 +77,7 @@ class TrajectoryFile:
     _num_lines: int = 0
     _seen: tuple[int, int, int] = (0, 0, 0)
     _marks: tuple[bytes, bytes] = (b"", b"")
+    _asked: tuple[tuple[str, str], tuple[str, str]] = (("", ""), ("", " "))
 
     def refresh(self) -> bool:
         """Read what is new; returns whether anything has changed. A file that was replaced is read anew."""
@@ -130,15 +136,18 @@ class TrajectoryFile:
 
     def _row(self, trajectory: Trajectory, size: int) -> Row:
         question = self.find_question(trajectory.question_id)
+        shown, words = self._shown(trajectory)
         return Row(
             file=self.name,
+            set=TRAINING if self.step is not None else Path(self.name).stem,
             line=self._num_lines,
             start=self._end,
             size=size,
             question_id=trajectory.question_id,
-            question=self._shared(trajectory.question),
+            question=shown,
+            words=words,
             inbox=trajectory.inbox,
-            policy=safe_line(trajectory.policy, 120),
+            policy=_shown_name(trajectory.policy),
             kind=question.kind if question and question.is_labelled else "",
             outcome=outcome_of(trajectory, question, self.ladder),
             stop_reason=trajectory.stop_reason.value,
@@ -148,10 +157,13 @@ class TrajectoryFile:
             step=self.step,
         )
 
-    def _shared(self, question: str) -> str:
-        """Return the text as it is shown; rollouts of a group share one string."""
-        shown = safe_line(question, 300)
-        return self.rows[-1].question if self.rows and self.rows[-1].question == shown else shown
+    def _shown(self, trajectory: Trajectory) -> tuple[str, str]:
+        """Return the question as it is shown and as it is looked for; rollouts of a group share both."""
+        asked = trajectory.question_id, trajectory.question
+        if self._asked[0] != asked:
+            shown = safe_line(trajectory.question, 300)
+            self._asked = asked, (shown, f"{trajectory.question_id} {shown}".casefold())
+        return self._asked[1]
 
 
 def outcome_of(trajectory: Trajectory, question: Question | None, ladder: LadderConfig) -> str:
@@ -160,11 +172,6 @@ def outcome_of(trajectory: Trajectory, question: Question | None, ladder: Ladder
     if recorded or trajectory.stop_reason is StopReason.ERROR:
         return recorded or Outcome.UNSCORABLE.value
     return classify(trajectory, question, ladder).value if question and question.is_labelled else ""
-
-
-def set_of(row: Row) -> str:
-    """Return the set that a row is of: training, or what its file is called."""
-    return TRAINING if row.step is not None else Path(row.file).stem
 
 
 def number_groups(rows: list[Row], group_size: int | None) -> Iterator[list[Row]]:
@@ -180,6 +187,11 @@ def number_groups(rows: list[Row], group_size: int | None) -> Iterator[list[Row]
         group.append(row)
     if group:
         yield group
+
+
+@lru_cache(maxsize=256)
+def _shown_name(policy: str) -> str:
+    return safe_line(policy, 120)
 
 
 def _marks(file: BinaryIO, end: int) -> tuple[bytes, bytes]:

@@ -13,10 +13,12 @@ from typing import Any, Literal
 from pydantic import BaseModel, Field
 
 from rewards.ladder import Outcome
-from scripts.playground.run_index import Row, set_of
+from scripts.playground.run_index import Row
 
 PAGE_SIZE = 60
 RIGHT = (Outcome.RIGHT.value, Outcome.ABSTAINED.value)
+FACETS = ("set", "kind", "outcome", "stop")
+Values = tuple[str, str, str, str]  # of the facets, in their order
 Level = Literal["episodes", "groups", "steps"]
 
 
@@ -43,23 +45,35 @@ class RowQuery(Filter):
 def matching(rows: Sequence[Row], wanted: Filter, jumps: frozenset[int]) -> tuple[list[Row], dict[str, dict[str, int]]]:
     """Return the rows that are left, and for each facet how many each of its values would leave."""
     words = wanted.q.casefold().split()
-    chosen = {"set": wanted.set, "kind": wanted.kind, "outcome": wanted.outcome, "stop": wanted.stop}
-    counts: dict[str, Counter[str]] = {name: Counter() for name in chosen}
+    chosen = [(place, value) for place, name in enumerate(FACETS) if (value := getattr(wanted, name))]
     left: list[Row] = []
+    found: Counter[Values] = Counter()
+    almost: Counter[tuple[int, str]] = Counter()  # what only one facet leaves out
     for row in rows:
         if wanted.step is not None and row.step != wanted.step:
             continue
         if wanted.jump and row.step not in jumps:
             continue
-        if words and not all(word in f"{row.question_id} {row.question}".casefold() for word in words):
+        if words and not all(word in row.words for word in words):
             continue
-        values = {"set": set_of(row), "kind": row.kind, "outcome": row.outcome, "stop": row.stop_reason}
-        failed = [name for name, value in chosen.items() if value and values[name] != value]
-        for name in failed if len(failed) == 1 else () if failed else values:
-            counts[name][values[name]] += 1
+        values = row.set, row.kind, row.outcome, row.stop_reason
+        failed = [place for place, value in chosen if values[place] != value]
         if not failed:
             left.append(row)
-    return _ordered(left, wanted.order), {name: dict(counter) for name, counter in counts.items()}
+            found[values] += 1
+        elif len(failed) == 1:
+            almost[failed[0], values[failed[0]]] += 1
+    return _ordered(left, wanted.order), _facets(found, almost)
+
+
+def _facets(found: Counter[Values], almost: Counter[tuple[int, str]]) -> dict[str, dict[str, int]]:
+    counts: dict[str, Counter[str]] = {name: Counter() for name in FACETS}
+    for values, count in found.items():
+        for name, value in zip(FACETS, values, strict=True):
+            counts[name][value] += count
+    for (place, value), count in almost.items():
+        counts[FACETS[place]][value] += count
+    return {name: dict(counter) for name, counter in counts.items()}
 
 
 def _ordered(rows: list[Row], order: str) -> list[Row]:
@@ -76,7 +90,7 @@ def episode_item(row: Row) -> dict[str, Any]:
     return {
         "file": row.file,
         "line": row.line,
-        "set": set_of(row),
+        "set": row.set,
         "step": row.step,
         "group": row.group,
         "question_id": row.question_id,

@@ -111,6 +111,8 @@ class RunRoutes:
         source.refresh()
         rows, jumps = source.rows(), source.curves.jumps()
         left, facets = matching(rows, wanted, jumps)
+        if wanted.level != "episodes":  # what was played once each is in no group and of no step
+            left = [row for row in left if (row.group if wanted.level == "groups" else row.step) is not None]
         items: Sequence[Any] = left
         if wanted.level == "groups":
             items = group_items(left, rows)
@@ -130,6 +132,7 @@ class RunRoutes:
 
     def _next(self, request: Request) -> dict[str, Any]:
         source, wanted = self._source(request), read_query(request.query_params, NextQuery)
+        source.row(wanted.file, wanted.line)
         left = chosen_rows(source, wanted)
         places = (place for place, row in enumerate(left) if (row.file, row.line) == (wanted.file, wanted.line))
         here = next(places, -1 if wanted.by > 0 else len(left))

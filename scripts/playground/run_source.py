@@ -24,7 +24,7 @@ from inbox_env.trajectory import Trajectory
 from rewards.base import Reward
 from rewards.ladder import LadderConfig
 from scripts.playground.run_curves import Curves
-from scripts.playground.run_index import Row, TrajectoryFile, number_groups, set_of
+from scripts.playground.run_index import Row, TrajectoryFile, number_groups
 from scripts.playground.run_mail import RunMail, find_mail
 
 LOOK_AGAIN_SECONDS = 0.5
@@ -57,13 +57,14 @@ class Source:
             if time.monotonic() - self._looked < LOOK_AGAIN_SECONDS:
                 return
             changed = False
-            for name, path in self._paths().items():
+            paths = self._paths()
+            for name, path in paths.items():
                 if name not in self._files:
                     self._files[name] = TrajectoryFile(path, name, _step(path), self.mail.questions.get, self.ladder)
                 if self._files[name].refresh():
                     changed = True
                     self._weigh(self._files[name])
-            gone = self._files.keys() - self._paths().keys()
+            gone = self._files.keys() - paths.keys()
             for name in gone:
                 del self._files[name]
             self.version += changed or bool(gone)
@@ -110,7 +111,7 @@ class Source:
 
     def sets(self) -> list[dict[str, Any]]:
         """Return the sets of episodes with their sizes: training, and every other file."""
-        sizes = Counter(set_of(row) for row in self.rows())
+        sizes = Counter(row.set for row in self.rows())
         return [{"name": name, "num_episodes": size} for name, size in sizes.items()]
 
     def _file_notes(self) -> Iterator[str]:

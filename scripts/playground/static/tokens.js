@@ -9,7 +9,7 @@ const number = (value, digits = 3) => (value < 0 ? "−" : "") + Math.abs(value)
 export class Tokens {
   constructor(record) {
     this.facts = factsOf(record);
-    this.detail = el("dl", { class: "token-facts", role: "status" });
+    this.detail = el("dl");
     this.text = el(
       "div",
       {
@@ -25,7 +25,7 @@ export class Tokens {
       },
       this.facts.map((one, place) => el("span", { class: one.mask ? `token sampled s${shade(one)}` : "token", data: { place } }, shown(one.token))),
     );
-    this.element = el("section", { class: "tokens", "aria-label": "Tokens" }, this.legend(), this.text, this.detail);
+    this.element = el("section", { class: "tokens", "aria-label": "Tokens" }, this.legend(), this.text, el("div", { class: "token-facts", role: "status" }, this.detail));
     this.mark(this.facts.findIndex((one) => one.mask));
   }
 

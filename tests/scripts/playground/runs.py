@@ -6,6 +6,7 @@ import asyncio
 import json
 import threading
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -45,7 +46,8 @@ def play(mailbox: Path, questions: Sequence[Question], players: Sequence[str] = 
                 found.append(played.trajectory.model_copy(update=update))
         return found
 
-    return asyncio.run(play_all())
+    with ThreadPoolExecutor(1) as pool:  # a driven browser has an event loop in this thread
+        return pool.submit(lambda: asyncio.run(play_all())).result()
 
 
 def make_run(folder: Path, mailbox: Path, questions: Sequence[Question], num_steps: int = 3, name: str = "run") -> Path:
