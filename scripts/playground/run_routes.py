@@ -25,6 +25,7 @@ from scripts.playground.export_html import MAX_EXPORTED, export_page
 from scripts.playground.mail_routes import mail_routes
 from scripts.playground.replay import replay_events
 from scripts.playground.run_curves import curve_names
+from scripts.playground.run_facts import run_facts
 from scripts.playground.run_index import Row
 from scripts.playground.run_query import (
     PAGE_SIZE,
@@ -81,6 +82,7 @@ class RunRoutes:
         return [
             Route("/api/runs/start", self._threaded(self._start)),
             Route("/api/runs/same", self._threaded(self._same)),
+            Route(f"{one}/facts", self._threaded(self._facts)),
             Route(f"{one}/rows", self._threaded(self._rows)),
             Route(f"{one}/next", self._threaded(self._next)),
             Route(f"{one}/episode", self._threaded(self._episode)),
@@ -105,6 +107,11 @@ class RunRoutes:
 
     def _start(self, _: Request) -> dict[str, Any]:
         return {"sources": [_source_item(source) for source in self._sources], "metrics": curve_names()}
+
+    def _facts(self, request: Request) -> dict[str, Any]:
+        source = self._source(request)
+        source.refresh()
+        return {"sets": source.sets(), **run_facts(source.path)}
 
     def _rows(self, request: Request) -> dict[str, Any]:
         source, wanted = self._source(request), read_query(request.query_params, RowQuery)
@@ -178,6 +185,8 @@ class RunRoutes:
 
     def _same(self, request: Request) -> dict[str, Any]:
         wanted = read_query(request.query_params, SameQuery)
+        for source in self._sources:
+            source.refresh()
         found = [
             {**episode_item(row), "source": number, "source_name": source.name}
             for number, source in enumerate(self._sources)
@@ -208,16 +217,13 @@ def _exported(source: Source, wanted: ExportQuery) -> str:
 
 
 def _source_item(source: Source) -> dict[str, Any]:
-    source.refresh()
+    """Return what is known of a source before its episodes are read: only those of the one that is shown are."""
     steps = source.config.get("grpo", {}).get("steps") if isinstance(source.config.get("grpo"), dict) else None
     return {
         "name": source.name,
         "path": str(source.path),
-        "num_episodes": len(source.rows()),
-        "sets": source.sets(),
         "num_steps": steps if isinstance(steps, int) else None,
         "has_curves": source.curves.path is not None and source.curves.path.is_file(),
-        "notes": source.notes(),
     }
 
 

@@ -181,6 +181,13 @@ def test_filters_narrow_the_list_and_are_kept_on_the_way_back(browser, url) -> N
         assert page.inner_text("#run-status") == "2 groups, 8 of 32 episodes"
 
 
+def test_a_policy_of_the_table_leads_to_its_episodes(browser, url) -> None:
+    with visit(browser, url) as page:
+        page.get_by_role("button", name="trained", exact=True).click()
+        page.locator("#run-status", has_text="4 of 32").wait_for()
+        assert "zero spread" in page.inner_text(".findings")
+
+
 def test_every_key_is_in_the_help_and_every_way_in_the_palette(browser, url) -> None:
     with visit(browser, url, f"0/episode/{STEP_1}/1", ".scrub") as page:
         page.keyboard.press("?")

@@ -8,6 +8,7 @@ import { Pair } from "./pair.js";
 import { group } from "./group.js";
 import { ReplayDesk } from "./replay_desk.js";
 import { filterParams, outcomeTag, RunList } from "./run_list.js";
+import { runFacts } from "./run_facts.js";
 import { signed } from "./score.js";
 
 const memory = { filters: new Map(), places: new Map() }; // of this tab: coming back shows what was left
@@ -46,7 +47,8 @@ class Run {
     const { app } = this;
     const list = new RunList({ at: this.at, filter: this.filter, announce: app.announce, onFilter: (filter) => memory.filters.set(this.number, filter), onOpen: (item, index) => this.opened(list, item, index) });
     const curves = new Curves({ metrics: this.start.metrics, numSteps: this.source.num_steps, onStep: (step) => list.changed({ step, level: "groups" }) });
-    const desk = el("div", { class: "desk two", data: { pane: "inbox" } }, pane("inbox", "Episodes", this.picker(), list.element), this.source.has_curves && pane("agent", "Curves", el("div", { class: "log", tabindex: "0", role: "region", "aria-label": "Curves" }, curves.element)));
+    const facts = el("div");
+    const desk = el("div", { class: "desk two", data: { pane: "inbox" } }, pane("inbox", "Episodes", this.picker(), list.element), this.source.has_curves && pane("agent", "Curves", el("div", { class: "log", tabindex: "0", role: "region", "aria-label": "Curves" }, curves.element, facts)));
     if (this.source.has_curves) desk.append(tabs(desk, [["inbox", "Episodes", "read"], ["agent", "Curves", "up"]]));
     else desk.classList.add("one");
     this.root.replaceChildren(desk);
@@ -60,6 +62,7 @@ class Run {
     await list.restart();
     const place = memory.places.get(this.number);
     if (place !== undefined && place < list.total) list.choose(place);
+    if (this.source.has_curves) facts.replaceWith(runFacts(await app.api.get(`${this.at}/facts`), (set) => list.changed({ set, step: null, level: "episodes" })));
     return this.watch(list, curves);
   }
 

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import uvicorn
 
+from agent.evaluate import summarise
+from agent.grpo.findings import Severity, found
 from agent.policies import load_policy
 from agent.rollout import rollout
 from agent.token_records import TokenRecord, token_path, write_token_records
@@ -36,15 +38,15 @@ def play(mailbox: Path, questions: Sequence[Question], players: Sequence[str] = 
     ladder, inboxes = make_ladder(LadderConfig(**REWARD)), {}
 
     async def play_all() -> list[Trajectory]:
-        found = []
+        episodes = []
         for question in questions:
             inbox = inboxes.setdefault(question.inbox, Inbox.open(mailbox, question.inbox))
             for policy in policies:
                 played = await rollout(policy, InboxEnv(inbox, question, EnvLimits()))
                 reward = ladder(played.trajectory, question)
                 update = {"reward": reward.value, "reward_parts": reward.parts, "policy": "trainee"}
-                found.append(played.trajectory.model_copy(update=update))
-        return found
+                episodes.append(played.trajectory.model_copy(update=update))
+        return episodes
 
     with ThreadPoolExecutor(1) as pool:  # a driven browser has an event loop in this thread
         return pool.submit(lambda: asyncio.run(play_all())).result()
@@ -65,10 +67,15 @@ def make_run(folder: Path, mailbox: Path, questions: Sequence[Question], num_ste
         write_trajectories(run / "trajectories" / f"step-{step:06d}.jsonl", played)
         write_token_records(token_path(run, step), [tokens_of(one, line) for line, one in enumerate(played[:4], 1)])
         add_step(run, step)
+    reports = []
     for policy, player in (("base", "keywords-and"), ("trained", "oracle")):
         update = {"policy": policy, "reward": None, "reward_parts": {}}
         played = [one.model_copy(update=update) for one in play(mailbox, questions[:4], [player])]
         write_trajectories(run / "evaluation" / f"{policy}.jsonl", played)
+        reports.append(summarise(policy, policy, "test", played, questions[:4]).model_dump(mode="json"))
+    (run / "summary.json").write_text(json.dumps({"policies": reports}), encoding="utf-8")
+    finding = found("zero_spread", Severity.WARNING, "8 of 10 groups", 2).model_dump_json()
+    (run / "doctor.jsonl").write_text(f"{finding}\n{finding[:30]}", encoding="utf-8")
     return run
 
 

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
+import sys
 from base64 import b64encode
 from hashlib import sha256
 from pathlib import Path
 
 import httpx
 import pytest
+from starlette.applications import Starlette
+from starlette.testclient import TestClient
 
 from inbox_env.search.base import SearchQuery
 from inbox_env.trajectory import read_trajectories, write_trajectories
@@ -17,6 +21,8 @@ from scripts.cli import main
 from scripts.playground.export_html import as_data
 from scripts.playground.mail_routes import parse_query
 from scripts.playground.replay import typed
+from scripts.playground.run_routes import RunRoutes
+from scripts.playground.run_source import Source
 from tests.scripts.playground.runs import GROUP_SIZE, add_step, make_run, viewed
 from tests.scripts.playground.served import events, invented
 
@@ -48,7 +54,8 @@ def get(url: str, **params):
 
 def test_a_run_is_its_steps_groups_and_evaluations(url):
     (run, file) = get(f"{url}/start")["sources"]
-    assert {one["name"]: one["num_episodes"] for one in run["sets"]} == {"training": 24, "base": 4, "trained": 4}
+    sets = get(f"{url}/0/facts")["sets"]
+    assert {one["name"]: one["num_episodes"] for one in sets} == {"training": 24, "base": 4, "trained": 4}
     assert (run["num_steps"], run["has_curves"], file["has_curves"]) == (6, True, False)
     groups = get(f"{url}/0/rows", level="groups")
     assert groups["num_matches"] == 6
@@ -115,7 +122,7 @@ def test_without_its_mailbox_an_episode_shows_what_was_recorded_and_says_so(run,
     alone = tmp_path / "alone.jsonl"
     write_trajectories(alone, read_trajectories(run / STEP_1))
     with viewed(alone) as url:
-        assert "mailbox was not found" in " ".join(get(f"{url}/api/runs/start")["sources"][0]["notes"])
+        assert "mailbox was not found" in " ".join(get(f"{url}/api/runs/0/rows")["notes"])
         episode = get(f"{url}/api/runs/0/episode", file="alone.jsonl", line=1)
         assert "not found" in episode["note"]
         contents = [call["content"] for name, card in episode["events"] if name == "turn" for call in card["calls"]]
@@ -214,6 +221,33 @@ def test_an_export_holds_the_mails_that_were_opened_and_no_others(url, run):
     selection = httpx.get(f"{url}/0/export", params={"outcome": "right"}).text
     rows = get(f"{url}/0/rows", outcome="right")["num_matches"]
     assert len(json.loads(re.search(r'id="episodes">(.*?)</script>', selection, re.DOTALL)[1])["episodes"]) == rows
+
+
+def test_a_run_says_how_its_policies_did_and_what_the_doctor_found(url, run):
+    facts = get(f"{url}/0/facts")
+    assert {one["name"]: one["accuracy"] for one in facts["policies"]}["trained"] == 1.0
+    assert facts["policies"][0]["name"] == "trained", "the best first"
+    (finding,) = facts["findings"]
+    assert (finding["name"], finding["severity"], finding["step"]) == ("zero spread", "warning", 2)
+    other = get(f"{url}/1/facts")
+    assert (other["policies"], other["findings"]) == ([], []), "a file says nothing of itself"
+
+
+def test_only_the_run_that_is_shown_is_read(run, tmp_path):
+    first, second = Source(run), Source(run / "evaluation" / "base.jsonl")
+    routes = RunRoutes([first, second])
+    app = Starlette(routes=routes.routes())
+    with TestClient(app) as client:
+        assert len(client.get("/api/runs/start").json()["sources"]) == 2
+        client.get("/api/runs/0/rows")
+    assert (len(first.rows()), second.rows()) == (32, [])
+
+
+def test_the_viewer_starts_without_what_only_a_part_of_it_needs():
+    code = (
+        "import sys, scripts.playground.run_page; sys.exit(bool({'torch', 'scipy', 'transformers'} & set(sys.modules)))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 def test_data_in_a_page_comes_back_as_it_was():
