@@ -9,10 +9,14 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from inbox_env.errors import ExitCode, UsageError
 from scripts.page_options import add_page_arguments
 from scripts.policy_choices import RUNS
+
+if TYPE_CHECKING:
+    from scripts.playground.run_source import Source
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -42,11 +46,9 @@ def run(args: argparse.Namespace) -> int:
     return ExitCode.OK
 
 
-def _export(args: argparse.Namespace, source: object) -> int:
+def _export(args: argparse.Namespace, source: Source) -> int:
     from scripts.playground.export_html import MAX_EXPORTED, export_page
-    from scripts.playground.run_source import Source
 
-    assert isinstance(source, Source)
     source.refresh()
     rows = [row for row in source.rows() if args.id in (None, row.question_id)]
     if not rows:

@@ -103,7 +103,8 @@ def _hash(text: str) -> str:
 
 
 def _episode(source: Source, row: Row) -> dict[str, Any]:
-    trajectory, question = source.read(row), source.question(row.question_id)
+    trajectory = source.read(row)
+    question = source.question(trajectory)
     inbox = source.mail.inbox(trajectory.inbox) if source.mail.has(trajectory.inbox) else None
     return {
         "item": episode_item(row),

@@ -27,7 +27,7 @@ TRAINING = "training"
 MAX_NAMED = 20  # bad lines of one file that are named; all are counted
 MARK_BYTES = 64
 _OUTCOMES = frozenset(Outcome)
-FindQuestion = Callable[[str], Question | None]
+FindQuestion = Callable[[str, str], Question | None]  # (id, words)
 
 
 @dataclass(slots=True)
@@ -135,7 +135,7 @@ class TrajectoryFile:
         self.rows.append(self._row(trajectory, len(line)))
 
     def _row(self, trajectory: Trajectory, size: int) -> Row:
-        question = self.find_question(trajectory.question_id)
+        question = self.find_question(trajectory.question_id, trajectory.question)
         shown, words = self._shown(trajectory)
         return Row(
             file=self.name,

@@ -36,6 +36,11 @@ class RunMail:
             raise UsageError(7, f"the mail of inbox {name!r} was not found", next_step="give --mailbox FILE")
         return self._by_inbox[name].inbox(name)
 
+    def label(self, identity: str, text: str) -> Question | None:
+        """Return the question of this id and these words; the same id with other words is another question."""
+        found = self.questions.get(identity)
+        return found if found and found.question == text else None
+
     def has(self, name: str) -> bool:
         """Return whether an inbox of this name was found."""
         return name in self._by_inbox
@@ -61,13 +66,21 @@ def find_mail(
 
 def _places(config: Mapping[str, Any], near: Path) -> Iterator[tuple[Path, Path]]:
     """Yield the mailbox and the question file of each split that a configuration names, where they are there."""
-    data = config.get("data") or {}
-    synthetic, own = data.get("synthetic") or {}, data.get("mailbox") or {}
+    for path in named if isinstance(named := config.get("mailbox"), list) else ():  # the settings of a benchmark
+        yield Path(str(path)), Path(str(path)).with_suffix(".jsonl")
+    data = section(config, "data")
+    synthetic, own = section(data, "synthetic"), section(data, "mailbox")
     for split in SPLITS:
         if isinstance(synthetic.get(split), dict):
             yield from _cached({"split": split, **synthetic[split]}, near)
         if isinstance(own.get(split), str) and isinstance(own.get("path"), str):
             yield Path(own["path"]), Path(own[split])
+
+
+def section(config: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    """Return a section of a configuration, empty where there is none."""
+    found = config.get(name)
+    return found if isinstance(found, dict) else {}
 
 
 def _cached(recipe: dict[str, Any], near: Path) -> Iterator[tuple[Path, Path]]:

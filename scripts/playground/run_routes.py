@@ -27,6 +27,7 @@ from scripts.playground.replay import replay_events
 from scripts.playground.run_curves import curve_names
 from scripts.playground.run_facts import run_facts
 from scripts.playground.run_index import Row
+from scripts.playground.run_mail import section
 from scripts.playground.run_query import (
     PAGE_SIZE,
     Filter,
@@ -151,7 +152,7 @@ class RunRoutes:
         source = self._source(request)
         row = _chosen(source, request)
         trajectory = source.read(row)
-        question, inbox = source.question(row.question_id), _inbox(source, trajectory)
+        question, inbox = source.question(trajectory), _inbox(source, trajectory)
         return {
             "source": source.name,
             "item": episode_item(row),
@@ -166,7 +167,7 @@ class RunRoutes:
         source = self._source(request)
         row = _chosen(source, request)
         members = source.group(row) if row.group is not None else [row]
-        question = source.question(row.question_id)
+        question = source.question(source.read(row))
         kept = {record.line for record in _records(source, row)}
         return {
             "source": source.name,
@@ -218,12 +219,13 @@ def _exported(source: Source, wanted: ExportQuery) -> str:
 
 def _source_item(source: Source) -> dict[str, Any]:
     """Return what is known of a source before its episodes are read: only those of the one that is shown are."""
-    steps = source.config.get("grpo", {}).get("steps") if isinstance(source.config.get("grpo"), dict) else None
+    steps = section(source.config, "grpo").get("steps")
     return {
         "name": source.name,
         "path": str(source.path),
         "num_steps": steps if isinstance(steps, int) else None,
-        "has_curves": source.curves.path is not None and source.curves.path.is_file(),
+        "has_facts": source.path.is_dir() and (source.path / "summary.json").is_file(),
+        "has_curves": source.is_run,
     }
 
 

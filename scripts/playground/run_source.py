@@ -23,12 +23,16 @@ from inbox_env.questions import Question
 from inbox_env.trajectory import Trajectory
 from rewards.base import Reward
 from rewards.ladder import LadderConfig
+from scripts.benchmark_grades import read_grades
 from scripts.playground.run_curves import Curves
 from scripts.playground.run_index import Row, TrajectoryFile, number_groups
-from scripts.playground.run_mail import RunMail, find_mail
+from scripts.playground.run_mail import RunMail, find_mail, section
 
 LOOK_AGAIN_SECONDS = 0.5
 _STEP = re.compile(r"step-(\d+)\.jsonl")
+GRADES = "grades.jsonl"
+_CONFIGS = ("config.json", "settings.json")
+_OF_A_RUN = ("metrics.jsonl", "lock")  # the second is there from the start
 _FOLDERS = ("trajectories", "evaluation")
 
 
@@ -44,30 +48,32 @@ class Source:
         self.mail: RunMail = find_mail(self.config, self.folder, mailbox, questions)
         self.ladder = _ladder(self.config)
         self.curves = Curves(self.folder / "metrics.jsonl" if path.is_dir() else None)
-        self.version = 0
         self._files: dict[str, TrajectoryFile] = {}
         self._lock, self._looked = threading.Lock(), 0.0
-        if not self._paths() and not (path / "metrics.jsonl").is_file():
+        if not self._paths() and not self.is_run:
             next_step = "give the folder of a run or of a benchmark, or a file of trajectories"
             raise UsageError(81, "no trajectories here", where=str(path), next_step=next_step)
+
+    @property
+    def is_run(self) -> bool:
+        """Whether this is the folder of a training run, if only of one that has just begun."""
+        return self.path.is_dir() and any((self.path / name).is_file() for name in _OF_A_RUN)
 
     def refresh(self) -> None:
         """Read what is new, unless that was done a moment ago."""
         with self._lock:
             if time.monotonic() - self._looked < LOOK_AGAIN_SECONDS:
                 return
-            changed = False
             paths = self._paths()
             for name, path in paths.items():
-                if name not in self._files:
-                    self._files[name] = TrajectoryFile(path, name, _step(path), self.mail.questions.get, self.ladder)
-                if self._files[name].refresh():
-                    changed = True
-                    self._weigh(self._files[name])
-            gone = self._files.keys() - paths.keys()
-            for name in gone:
+                known = self._files.get(name)
+                file = known or TrajectoryFile(path, name, _step(path), self.mail.label, self.ladder)
+                if file.refresh():
+                    self._weigh(file)
+                    self._grade(file)
+                self._files[name] = file  # not before: others may be looking
+            for name in self._files.keys() - paths.keys():
                 del self._files[name]
-            self.version += changed or bool(gone)
             self._looked = time.monotonic()
 
     def rows(self) -> list[Row]:
@@ -101,9 +107,9 @@ class Source:
         """Return the trajectory of a row; raises CorruptError."""
         return self.file(row.file).read(row)
 
-    def question(self, identity: str) -> Question | None:
-        """Return the labelled question of this id, if it was found."""
-        return self.mail.questions.get(identity)
+    def question(self, trajectory: Trajectory) -> Question | None:
+        """Return the question that was played, with its label, if it was found."""
+        return self.mail.label(trajectory.question_id, trajectory.question)
 
     def notes(self) -> list[str]:
         """Return what whoever looks should know: lines that could not be read, one being written, missing mail."""
@@ -129,9 +135,19 @@ class Source:
         nested = {f"{name}/{path.name}": path for name in _FOLDERS for path in (self.path / name).glob("*.jsonl")}
         return nested or {path.name: path for path in self.path.glob("*.jsonl") if _holds_trajectories(path)}
 
+    def _grade(self, file: TrajectoryFile) -> None:
+        """Take kind and outcome from a benchmark's grades where neither record nor label says them."""
+        grades = self.path / GRADES
+        if self.path.is_file() or not grades.is_file():
+            return
+        by_line = {grade.line: grade for grade in read_grades(grades) if grade.file == file.name}
+        for row in file.rows:
+            if (grade := by_line.get(row.line)) and grade.question == row.question_id:
+                row.kind, row.outcome = row.kind or grade.kind, row.outcome or grade.outcome.value
+
     def _weigh(self, file: TrajectoryFile) -> None:
         """Number the groups of a file; where several rollouts of a question were compared, with advantages."""
-        grpo = _section(self.config, "grpo")
+        grpo = section(self.config, "grpo")
         size = grpo.get("group_size") if file.step is not None else None
         groups = list(number_groups(file.rows, size))
         if file.step is None and all(len(group) == 1 for group in groups):
@@ -152,20 +168,17 @@ def _run_of(path: Path) -> Path:
 
 
 def _config(folder: Path) -> dict[str, Any]:
+    """Return the configuration of a run or the settings of a benchmark; empty where neither is readable."""
+    path = next((path for name in _CONFIGS if (path := folder / name).is_file()), folder / _CONFIGS[0])
     try:
-        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        config = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
     return config if isinstance(config, dict) else {}
 
 
-def _section(config: dict[str, Any], name: str) -> dict[str, Any]:
-    section = config.get(name)
-    return section if isinstance(section, dict) else {}
-
-
 def _ladder(config: dict[str, Any]) -> LadderConfig:
-    reward = _section(config, "reward")
+    reward = section(config, "reward")
     try:
         return LadderConfig(**{name: reward[name] for name in LadderConfig.model_fields if name in reward})
     except ValidationError:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -79,6 +80,7 @@ def test_an_episode_is_replayed_from_start_to_end_by_keyboard(browser, url, run)
         assert page.locator(".ending").is_hidden()
         page.keyboard.press("Home")
         assert page.locator(".turn:visible").count() == 0
+        assert page.locator(".pane.mail h2").count() == 0, "no mail was opened before the first turn"
         page.locator("input[type=range]").focus()
         page.keyboard.press("End")
         assert page.locator(".ending").is_visible(), "the bar scrubs"
@@ -94,6 +96,9 @@ def test_the_inbox_follows_what_the_agent_searched(browser, url, run) -> None:
         assert all(word.strip() in page.input_value(".mail-list input") for word in words)
         count = int(re.match(r"\d+", page.inner_text(".mail-list .list-status"))[0])
         assert f"{count} found" in page.inner_text(".turn.current")
+        page.keyboard.press("ArrowLeft")
+        page.locator(".mail-list .list-status", has_text=re.compile(r"^\d+ mails?$")).wait_for()
+        assert page.input_value(".mail-list input") == "", "before the first search the whole inbox is there"
 
 
 def test_tokens_show_their_numbers_on_hover_and_on_focus(browser, url) -> None:
@@ -148,6 +153,34 @@ def test_two_runs_are_compared_on_the_same_question(browser, url) -> None:
         assert [sides.nth(n).locator(".turn:visible").count() for n in (0, 1)] == [1, 1]
         page.locator(".side .mail-line:visible").first.click()
         page.wait_for_selector("dialog.mail-dialog .body")
+
+
+def slowly(page: Any, path: str) -> None:
+    """Let answers to this path come a second late."""
+    page.route(path, lambda route: (time.sleep(1), route.continue_()))
+
+
+def test_a_key_is_heard_before_everything_has_come(browser, url) -> None:
+    with visit(browser, url) as page:
+        slowly(page, "**/mails?*")
+        page.goto("about:blank")
+        page.goto(f"{url}/#/runs/0/episode/{STEP_1}/2")
+        page.wait_for_selector(".scrub")
+        page.keyboard.press("g")
+        page.wait_for_selector(".member", timeout=5000)
+
+
+def test_what_comes_late_does_not_take_the_place_of_what_was_asked_for_since(browser, url) -> None:
+    with visit(browser, url) as page:
+        slowly(page, "**/episode?*line=2")
+        page.evaluate(f"location.hash = '#/runs/0/episode/{STEP_1}/2'")
+        page.evaluate(f"location.hash = '#/runs/0/episode/{STEP_1}/3'")
+        page.wait_for_selector(".crumbs:has-text('rollout 3 of 4')")
+        page.wait_for_timeout(1500)
+        assert "rollout 3 of 4" in page.inner_text(".crumbs")
+        assert page.locator(".scrub").count() == 1
+        page.keyboard.press("g")
+        page.wait_for_selector(".member", timeout=5000)
 
 
 def test_filters_narrow_the_list_and_are_kept_on_the_way_back(browser, url) -> None:
@@ -213,6 +246,17 @@ def test_the_curve_grows_while_the_run_trains(browser, folder) -> None:
         after = page.get_attribute("[data-metric=reward_mean] path.line", "d")
         assert (before.count("L"), after.count("L")) == (1, 2)
         page.locator("#run-status").get_by_text("32 episodes", exact=True).wait_for(timeout=5000)
+
+
+def test_a_run_is_watched_from_before_its_first_step(browser, folder) -> None:
+    begun = make_run(folder, *invented(folder), num_steps=1, name="begun")
+    row = (begun / "metrics.jsonl").read_text(encoding="utf-8")
+    (begun / "metrics.jsonl").unlink()
+    (begun / "lock").touch()
+    with viewed(begun) as url, visit(browser, url) as page:
+        page.get_by_text("No step yet").wait_for()
+        (begun / "metrics.jsonl").write_text(row, encoding="utf-8")
+        page.get_by_text("Step 1 of 2").wait_for(timeout=5000)
 
 
 def test_an_exported_file_replays_from_the_disk_and_runs_no_text(browser, url, run, tmp_path) -> None:

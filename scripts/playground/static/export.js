@@ -1,9 +1,10 @@
 // An exported file: the episodes that it holds, replayed without a server.
 
 import { Failure } from "./api.js";
-import { button, el, icon } from "./dom.js";
+import { button, el } from "./dom.js";
 import { Keys } from "./keys.js";
 import { MailPane } from "./mail_pane.js";
+import { pane, paneTabs } from "./panes.js";
 import { Replay, bindReplay } from "./replay.js";
 import { outcomeTag } from "./run_list.js";
 import { signed } from "./score.js";
@@ -12,6 +13,7 @@ const data = JSON.parse(document.getElementById("episodes").textContent);
 const root = document.getElementById("view");
 const announcer = document.getElementById("announcer");
 const keys = new Keys();
+const PANES = [["inbox", "Episodes", "read"], ["mail", "Mail", "search"], ["agent", "Episode", "answer"]];
 let replay = null;
 
 const list = el("ol", { class: "exported", "aria-label": "Episodes" }, data.episodes.map(({ item }, place) => el("li", {}, button([el("span", { class: "subject", text: item.question }), el("span", { class: "row-facts" }, outcomeTag(item), el("span", { class: "hint", text: `${item.step === null ? item.set : `step ${item.step}`} · ${item.policy}` }), item.reward !== null && el("span", { class: "reward-tag", text: signed(item.reward) }))], () => show(place), { "aria-pressed": "false" }))));
@@ -26,6 +28,8 @@ function mailOf(mails, { ref, quote }) {
 function show(place) {
   replay?.pause();
   const { events, mails } = data.episodes[place];
+  const desk = el("div", { class: "desk" });
+  const { nav, goTo } = paneTabs(desk, PANES);
   const hasMail = Object.keys(mails).length > 0;
   const mail = new MailPane({ onBack: () => goTo("agent"), hint: "The mails that the agent opened open here, as the replay comes to them.", load: (params) => mailOf(mails, params) });
   const asOf = events[0][1].as_of;
@@ -33,16 +37,11 @@ function show(place) {
   const follow = (here) => {
     if (hasMail && here.mail) open(here.mail, here.quote ?? "");
     else if (!hasMail && here.content) mail.element.replaceChildren(el("h2", { text: "What the agent saw" }), el("div", { class: "body", text: here.content }));
+    else mail.clear();
   };
   const told = (text) => (announcer.textContent = text);
   replay = new Replay(events, { onMail: (one, _, quote) => (open(one, quote), goTo("mail")), onPlace: follow, announce: told });
-  const panes = [["inbox", "Episodes", "read"], ["mail", "Mail", "search"], ["agent", "Episode", "answer"]];
-  const tabs = el("nav", { class: "pane-tabs", "aria-label": "Panes" }, panes.map(([name, label, image]) => button([icon(image), label], () => goTo(name), { data: { pane: name } })));
-  const desk = el("div", { class: "desk" }, pane("inbox", "Episodes", list), pane("mail", "Mail", mail.element), pane("agent", "Episode", replay.element), tabs);
-  const goTo = (name) => {
-    desk.dataset.pane = name;
-    for (const tab of tabs.children) tab.setAttribute("aria-pressed", String(tab.dataset.pane === name));
-  };
+  desk.append(pane("inbox", "Episodes", list), pane("mail", "Mail", mail.element), pane("agent", "Episode", replay.element), nav);
   [...list.querySelectorAll("button")].forEach((row, at) => row.setAttribute("aria-pressed", String(at === place)));
   root.replaceChildren(desk);
   goTo("agent");
@@ -50,10 +49,6 @@ function show(place) {
   keys.bind("j", "Next episode", () => place + 1 < data.episodes.length && show(place + 1));
   keys.bind("k", "Previous episode", () => place > 0 && show(place - 1));
   replay.go(0);
-}
-
-function pane(name, label, ...content) {
-  return el("section", { class: `pane ${name}`, "aria-label": label }, content);
 }
 
 const shown = data.episodes.length;

@@ -95,24 +95,25 @@ export function bindReplay(keys, replay) {
   keys.bind(" ", "Play or pause", () => replay.toggle());
 }
 
+// What the inbox and the mail pane show at a place is what was searched and opened last before it.
 function placesOf(events, view) {
   const nodes = new Map([...view.turns.children].map((node) => [Number(node.dataset.turn), node]));
   const turns = events.filter(([name]) => name === "turn").map(([, card]) => card);
   const ending = events.find(([name]) => name === "ending")[1];
-  const places = [{ node: null, title: "The question" }];
+  const places = [{ node: null, title: "The question", typed: "", mail: null }];
   for (const card of turns) {
     if (!nodes.has(card.number)) continue; // the answer itself: it is the end
     const search = card.calls.find((call) => call.typed);
     places.push({
       node: nodes.get(card.number),
       title: `Turn ${card.number}: ${card.calls.map(spoken).join(", ") || "no call"}`,
-      typed: search?.typed ?? null,
-      mail: card.calls.flatMap((call) => call.opened).at(-1) ?? null,
+      typed: search?.typed ?? places.at(-1).typed,
+      mail: card.calls.flatMap((call) => call.opened).at(-1) ?? places.at(-1).mail,
       content: card.calls.map((call) => call.content).join("\n\n"),
     });
   }
   const source = ending.sources.find((one) => one.number);
-  places.push({ node: null, isEnd: true, title: `The end: ${ending.line}`, mail: source ?? null, quote: source?.quote ?? "" });
+  places.push({ node: null, isEnd: true, title: `The end: ${ending.line}`, typed: places.at(-1).typed, mail: source ?? places.at(-1).mail, quote: source?.quote ?? "", content: places.at(-1).content });
   return places;
 }
 

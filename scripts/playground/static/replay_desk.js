@@ -1,9 +1,10 @@
 // A replay with the inbox beside it: the list shows what each search found, the mail pane what was opened.
 
 import { get } from "./api.js";
-import { button, el, icon } from "./dom.js";
+import { el, icon } from "./dom.js";
 import { MailList } from "./mail_list.js";
 import { MailPane } from "./mail_pane.js";
+import { pane, paneTabs } from "./panes.js";
 import { Replay, bindReplay } from "./replay.js";
 import { Tokens } from "./tokens.js";
 
@@ -17,15 +18,15 @@ export class ReplayDesk {
   constructor({ app, at, episode }) {
     Object.assign(this, { app, at, episode });
     this.asOf = episode.events[0][1].as_of;
-    this.desk = el("div", { class: "desk", data: { pane: "agent" } });
-    this.element = this.desk;
+    this.element = el("div", { class: "desk" });
+    const { nav, goTo } = paneTabs(this.element, PANES);
+    this.goTo = goTo;
     this.mail = new MailPane({ onBack: () => this.goTo("agent"), hint: "The mails that the agent opened open here, as the replay comes to them.", load: (params, signal) => get(`${at}/mail`, params, signal) });
     this.list = new MailList({ onOpen: (hit) => this.open(hit, this.asOf, ""), announce: () => {}, at });
     this.replay = new Replay(episode.events, { onMail: (mail, asOf, quote) => this.open(mail, asOf, quote), onPlace: (place) => this.follow(place), announce: app.announce, note: episode.note });
-    this.middle = el("section", { class: "pane mail", "aria-label": "Mail" }, this.mail.element);
-    this.tabs = el("nav", { class: "pane-tabs", "aria-label": "Panes" }, PANES.map(([name, label, image]) => button([icon(image), label], () => this.goTo(name), { data: { pane: name } })));
+    this.middle = pane("mail", "Mail", this.mail.element);
     const inbox = episode.inbox ? this.list.element : el("div", { class: "empty" }, icon("read"), el("p", { text: "The mail of this episode was not found. Start with --mailbox FILE to see its inbox here." }));
-    this.desk.append(el("section", { class: "pane inbox", "aria-label": "Inbox" }, inbox), this.middle, el("section", { class: "pane agent", "aria-label": "Episode" }, this.replay.element), this.tabs);
+    this.element.append(pane("inbox", "Inbox", inbox), this.middle, pane("agent", "Episode", this.replay.element), nav);
     this.goTo("agent");
   }
 
@@ -37,11 +38,6 @@ export class ReplayDesk {
 
   leave() {
     this.replay.pause();
-  }
-
-  goTo(pane) {
-    this.desk.dataset.pane = pane;
-    for (const tab of this.tabs.children) tab.setAttribute("aria-pressed", String(tab.dataset.pane === pane));
   }
 
   open(mail, asOf, quote) {
@@ -57,12 +53,14 @@ export class ReplayDesk {
   /** Show beside a place of the replay what the agent saw there. */
   follow(place) {
     if (!this.episode.inbox) return this.recorded(place);
-    if (place.typed !== null && place.typed !== undefined) this.list.search(place.typed);
+    if (place.typed !== this.list.input.value) this.list.search(place.typed);
     if (place.mail) this.show(place.mail, this.asOf, place.quote ?? "");
+    else this.mail.clear();
   }
 
   recorded(place) {
-    if (this.tokens || !place.content) return;
+    if (this.tokens) return;
+    if (!place.content) return this.mail.clear();
     this.mail.element.replaceChildren(el("h2", { text: "What the agent saw" }), el("div", { class: "body", text: place.content }));
   }
 

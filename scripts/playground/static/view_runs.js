@@ -4,13 +4,15 @@
 import { Failure } from "./api.js";
 import { Curves } from "./curves.js";
 import { button, el, icon } from "./dom.js";
-import { Pair } from "./pair.js";
 import { group } from "./group.js";
+import { Pair } from "./pair.js";
+import { pane, paneTabs } from "./panes.js";
 import { ReplayDesk } from "./replay_desk.js";
 import { filterParams, outcomeTag, RunList } from "./run_list.js";
 import { runFacts } from "./run_facts.js";
 import { signed } from "./score.js";
 
+const PANES = [["inbox", "Episodes", "read"], ["agent", "Curves", "up"]];
 const memory = { filters: new Map(), places: new Map() }; // of this tab: coming back shows what was left
 
 export async function mount(root, app, rest) {
@@ -48,9 +50,13 @@ class Run {
     const list = new RunList({ at: this.at, filter: this.filter, announce: app.announce, onFilter: (filter) => memory.filters.set(this.number, filter), onOpen: (item, index) => this.opened(list, item, index) });
     const curves = new Curves({ metrics: this.start.metrics, numSteps: this.source.num_steps, onStep: (step) => list.changed({ step, level: "groups" }) });
     const facts = el("div");
-    const desk = el("div", { class: "desk two", data: { pane: "inbox" } }, pane("inbox", "Episodes", this.picker(), list.element), this.source.has_curves && pane("agent", "Curves", el("div", { class: "log", tabindex: "0", role: "region", "aria-label": "Curves" }, curves.element, facts)));
-    if (this.source.has_curves) desk.append(tabs(desk, [["inbox", "Episodes", "read"], ["agent", "Curves", "up"]]));
-    else desk.classList.add("one");
+    const hasMore = this.source.has_curves || this.source.has_facts;
+    const desk = el("div", { class: "desk two", data: { pane: "inbox" } }, pane("inbox", "Episodes", this.picker(), list.element), hasMore && pane("agent", "Curves", el("div", { class: "log", tabindex: "0", role: "region", "aria-label": "Curves" }, this.source.has_curves && curves.element, facts)));
+    if (hasMore) {
+      const { nav, goTo } = paneTabs(desk, PANES);
+      desk.append(nav);
+      goTo("inbox");
+    } else desk.classList.add("one");
     this.root.replaceChildren(desk);
     this.bindList(list);
     app.commands.add(() => [
@@ -62,7 +68,7 @@ class Run {
     await list.restart();
     const place = memory.places.get(this.number);
     if (place !== undefined && place < list.total) list.choose(place);
-    if (this.source.has_curves) facts.replaceWith(runFacts(await app.api.get(`${this.at}/facts`), (set) => list.changed({ set, step: null, level: "episodes" })));
+    if (hasMore) facts.replaceWith(runFacts(await app.api.get(`${this.at}/facts`), (set) => list.changed({ set, step: null, level: "episodes" })));
     return this.watch(list, curves);
   }
 
@@ -241,18 +247,4 @@ class Run {
     pair.begin();
     return () => pair.leave();
   }
-}
-
-function pane(name, label, ...content) {
-  return el("section", { class: `pane ${name}`, "aria-label": label }, content);
-}
-
-function tabs(desk, panes) {
-  const nav = el("nav", { class: "pane-tabs", "aria-label": "Panes" }, panes.map(([name, label, image]) => button([icon(image), label], () => show(name), { data: { pane: name } })));
-  const show = (name) => {
-    desk.dataset.pane = name;
-    for (const tab of nav.children) tab.setAttribute("aria-pressed", String(tab.dataset.pane === name));
-  };
-  show(panes[0][0]);
-  return nav;
 }

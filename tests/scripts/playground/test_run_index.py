@@ -11,7 +11,7 @@ import pytest
 from agent.token_records import TokenRecord, read_token_records, write_token_records
 from inbox_env.actions import StopReason
 from inbox_env.errors import CorruptError, UsageError
-from inbox_env.questions import Question
+from inbox_env.questions import Question, write_questions
 from inbox_env.trajectory import Trajectory, write_trajectories
 from rewards.ladder import LadderConfig
 from scripts.playground.run_index import TrajectoryFile, number_groups
@@ -34,7 +34,7 @@ def episode(question: str = "q1", reward: float | None = 1.0, answer: str | None
 
 
 def index(path: Path, question: Question | None = None) -> TrajectoryFile:
-    return TrajectoryFile(path, path.name, None, lambda _: question, LadderConfig())
+    return TrajectoryFile(path, path.name, None, lambda *_: question, LadderConfig())
 
 
 def line(one: Trajectory) -> str:
@@ -119,6 +119,18 @@ def test_the_outcome_is_what_was_recorded_or_what_the_label_says_or_unknown(tmp_
     assert [row.outcome for row in unlabelled.rows] == ["wrong", "", "unscorable"]
 
 
+def test_a_label_is_that_of_the_words_that_were_asked(tmp_path):
+    path = tmp_path / "some.jsonl"
+    write_trajectories(path, [episode("q1", None), episode("q2", None)])
+    asked = tmp_path / "asked.jsonl"
+    other = {"inbox": "me", "answer": "yes", "message_ids": ("m",)}
+    words = {"q1": "What of q1?", "q2": "Something else?"}
+    write_questions(asked, [Question(id=name, question=text, **other) for name, text in words.items()])
+    source = Source(path, questions=[asked])
+    source.refresh()
+    assert [(row.kind, row.outcome) for row in source.rows()] == [("single", "right"), ("", "")]
+
+
 def test_groups_are_runs_of_one_question_and_never_larger_than_training_made_them(tmp_path):
     path = tmp_path / "some.jsonl"
     write_trajectories(path, [episode(name) for name in "aabbbb"])
@@ -171,3 +183,20 @@ def test_token_records_come_back_and_what_is_torn_is_passed_over(tmp_path):
         file.write('{"line": 2')
     assert list(read_token_records(path)) == [record]
     assert list(read_token_records(tmp_path / "none.jsonl")) == []
+
+
+def test_who_asks_while_a_file_is_read_sees_it_whole_or_not_at_all(tmp_path, monkeypatch):
+    path = tmp_path / "some.jsonl"
+    write_trajectories(path, [episode("a"), episode("a", -1.0)])
+    source = Source(path)
+    seen = []
+    weigh = Source._weigh
+
+    def watched(self, file):
+        seen.extend(source.rows())
+        weigh(self, file)
+
+    monkeypatch.setattr(Source, "_weigh", watched)
+    source.refresh()
+    assert seen == []
+    assert [row.group for row in source.rows()] == [0, 0]

@@ -17,15 +17,17 @@ from starlette.testclient import TestClient
 
 from inbox_env.search.base import SearchQuery
 from inbox_env.trajectory import read_trajectories, write_trajectories
+from scripts.benchmark_grades import grade, write_grades
 from scripts.cli import main
 from scripts.playground.export_html import as_data
 from scripts.playground.mail_routes import parse_query
 from scripts.playground.replay import typed
 from scripts.playground.run_routes import RunRoutes
 from scripts.playground.run_source import Source
-from tests.scripts.playground.runs import GROUP_SIZE, add_step, make_run, viewed
+from tests.scripts.playground.runs import GROUP_SIZE, add_step, make_run, play, viewed
 from tests.scripts.playground.served import events, invented
 
+UNREWARDED = {"reward": None, "reward_parts": {}}
 STEP_1 = "trajectories/step-000001.jsonl"
 
 
@@ -155,6 +157,30 @@ def test_the_same_question_is_found_in_all_sources(url):
     assert {(one["source"], one["set"]) for one in found} == {
         (0, "training"), (0, "base"), (0, "trained"), (1, "trained"),
     }  # fmt: skip
+
+
+def test_a_benchmark_is_shown_with_its_grades_and_its_own_mailbox(folder, tmp_path):
+    mailbox, questions = invented(folder)
+    gold = {question.id: question for question in questions}
+    bench, grades = tmp_path / "bench", []
+    bench.mkdir()
+    for player in ("oracle", "keywords-and"):
+        path = bench / f"{player}.jsonl"
+        played = [one.model_copy(update=UNREWARDED) for one in play(mailbox, questions[:3], [player])]
+        write_trajectories(path, played)
+        grades += [grade(player, 0, one, gold[one.question_id], "answer", (path, n)) for n, one in enumerate(played, 1)]
+    write_grades(bench / "grades.jsonl", grades)
+    with viewed(bench) as url:
+        shown = get(f"{url}/api/runs/0/rows")
+        assert [(row["kind"], row["outcome"]) for row in shown["items"]] == [
+            (one.kind, one.outcome) for one in sorted(grades, key=lambda one: one.file)
+        ]
+        assert "mailbox was not found" in " ".join(shown["notes"])
+    (bench / "settings.json").write_text(json.dumps({"mailbox": [str(mailbox)]}), encoding="utf-8")
+    with viewed(bench) as url:
+        assert get(f"{url}/api/runs/0/rows")["notes"] == []
+        events = dict(get(f"{url}/api/runs/0/episode", file="oracle.jsonl", line=1)["events"])
+        assert events["score"]["outcome"] == "right"
 
 
 def test_neighbours_are_those_of_the_filter(url):
