@@ -22,7 +22,7 @@ function mailOf(mails, { ref, quote }) {
   const mail = mails[ref];
   if (!mail) return Promise.reject(new Failure("This mail is not in the file: only those that were opened or cited are."));
   const start = quote ? mail.body.indexOf(quote) : -1;
-  return Promise.resolve({ ...mail, body_chars: mail.end, quote: start < 0 ? null : [start, start + quote.length] });
+  return Promise.resolve({ ...mail, has_html: false, body_chars: mail.end, quote: start < 0 ? null : [start, start + quote.length] });
 }
 
 function show(place) {

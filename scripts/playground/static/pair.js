@@ -1,6 +1,5 @@
 // Two episodes side by side, moved together: two policies, or two checkpoints, on the same question.
 
-import { get } from "./api.js";
 import { button, el, icon } from "./dom.js";
 import { MailPane } from "./mail_pane.js";
 import { Replay } from "./replay.js";
@@ -39,7 +38,7 @@ export class Pair {
 
   open(at, episode, mail, asOf, quote) {
     if (!episode.inbox) return;
-    const pane = new MailPane({ load: (params, signal) => get(`${at}/mail`, params, signal) });
+    const pane = new MailPane({ at });
     const dialog = el("dialog", { class: "mail-dialog", "aria-label": "Mail" }, button(icon("close"), () => dialog.close(), { class: "quiet round", "aria-label": "Close" }), pane.element);
     dialog.addEventListener("close", () => dialog.remove());
     document.body.append(dialog);

@@ -21,7 +21,7 @@ export class ReplayDesk {
     this.element = el("div", { class: "desk" });
     const { nav, goTo } = paneTabs(this.element, PANES);
     this.goTo = goTo;
-    this.mail = new MailPane({ onBack: () => this.goTo("agent"), hint: "The mails that the agent opened open here, as the replay comes to them.", load: (params, signal) => get(`${at}/mail`, params, signal) });
+    this.mail = new MailPane({ onBack: () => this.goTo("agent"), hint: "The mails that the agent opened open here, as the replay comes to them.", at });
     this.list = new MailList({ onOpen: (hit) => this.open(hit, this.asOf, ""), announce: () => {}, at });
     this.replay = new Replay(episode.events, { onMail: (mail, asOf, quote) => this.open(mail, asOf, quote), onPlace: (place) => this.follow(place), announce: app.announce, note: episode.note });
     this.middle = pane("mail", "Mail", this.mail.element);

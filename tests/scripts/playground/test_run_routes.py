@@ -24,6 +24,7 @@ from scripts.playground.mail_routes import parse_query
 from scripts.playground.replay import typed
 from scripts.playground.run_routes import RunRoutes
 from scripts.playground.run_source import Source
+from scripts.playground.static_files import FOLDER
 from tests.scripts.playground.runs import GROUP_SIZE, add_step, make_run, play, viewed
 from tests.scripts.playground.served import events, invented
 
@@ -181,6 +182,15 @@ def test_a_benchmark_is_shown_with_its_grades_and_its_own_mailbox(folder, tmp_pa
         assert get(f"{url}/api/runs/0/rows")["notes"] == []
         events = dict(get(f"{url}/api/runs/0/episode", file="oracle.jsonl", line=1)["events"])
         assert events["score"]["outcome"] == "right"
+
+
+def test_the_html_of_a_mail_is_asked_of_the_mailbox_of_its_run(url):
+    item = get(f"{url}/0/rows")["items"][0]
+    answer = httpx.get(f"{url}/0/mail/html", params={"inbox": item["inbox"], "ref": 1})
+    assert answer.status_code == 404
+    assert "no HTML is kept" in answer.json()["error"]
+    used = (FOLDER / "mail_pane.js").read_text(encoding="utf-8")
+    assert "`${this.at}/mail/html?" in used, "and not of another route, which the viewer does not have"
 
 
 def test_neighbours_are_those_of_the_filter(url):
