@@ -1,7 +1,8 @@
 """A run folder: everything that one run writes, held by one process at a time.
 
-`config.json`, `identity.json`, `metrics.jsonl`, `checkpoints/`, `trajectories/`, `evaluation/`, `model/`,
-`summary.json`, `report.*`; `changes.jsonl` says what was changed by force between two sittings.
+`config.json`, `identity.json`, `metrics.jsonl`, `checkpoints/`, `trajectories/`, `tokens/` (a few groups of each step,
+token by token), `evaluation/`, `model/`, `summary.json`, `report.*`; `changes.jsonl` says what was changed by force
+between two sittings.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Measure the playground: how soon it is ready, how soon 50 questions at once are answered, search while typing.
+"""Measure the playground: until it is ready, until 50 questions at once are answered, search while typing, a large run.
 
 The page's server runs in a process of its own, as `mailsleuth play` starts it; requests are the page's own, over
 loopback. Its browser draws nothing here, and the page's pause while somebody types is not in the figures.
@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import resource
 import subprocess
 import sys
 import time
@@ -21,6 +22,7 @@ from typing import Any
 from inbox_env.errors import UsageError
 from inbox_env.store import EmailStore
 from scripts.bench_mailbox import MailboxSize, ensure_mailbox
+from scripts.bench_runs import write_run
 from scripts.bench_search import summary
 from scripts.playground.static_files import FOLDER
 
@@ -34,14 +36,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--streams", type=int, default=50, help="questions at once (default: 50)")
     parser.add_argument("--rounds", type=int, default=3, help="how often they are asked (default: 3)")
     parser.add_argument("--typed", type=int, default=60, help="queries typed, key by key (default: 60)")
+    parser.add_argument("--trajectories", type=int, default=10_000, help="of the run looked into (default: 10000)")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
 
 def run(args: argparse.Namespace) -> int:
     """Print the measurements and return the exit code."""
-    if min(args.mails, args.streams, args.rounds, args.typed) < 1:
-        raise UsageError(96, "--mails, --streams, --rounds and --typed are at least 1", next_step="give larger ones")
-    result = measure(args.mails, args.streams, args.rounds, args.typed)
+    if min(args.mails, args.streams, args.rounds, args.typed, args.trajectories) < 1:
+        what = "--mails, --streams, --rounds, --typed and --trajectories are at least 1"
+        raise UsageError(96, what, next_step="give larger ones")
+    result = measure(args.mails, args.streams, args.rounds, args.typed) | measure_viewer(args.trajectories)
     if args.json:
         print(json.dumps(result))
         return 0
@@ -71,19 +75,65 @@ def measure(num_mails: int, num_streams: int, num_rounds: int, num_typed: int) -
     }
 
 
+def measure_viewer(num_trajectories: int) -> dict[str, Any]:
+    """Return seconds from the command until a run's first rows are there, and milliseconds of filters and episodes."""
+    import httpx
+
+    run = write_run(CACHE / "bench-run", num_trajectories, CACHE)
+    cpu_before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    with _page(str(run), command="view") as (url, _):
+        httpx.get(f"{url}/api/runs/0/rows", timeout=60).raise_for_status()
+    cpu_seconds = _cpu_seconds(resource.getrusage(resource.RUSAGE_CHILDREN)) - _cpu_seconds(cpu_before)
+    started = time.perf_counter()
+    with _page(str(run), command="view") as (url, ready_seconds), httpx.Client(base_url=url, timeout=60) as client:
+        asked = time.perf_counter()
+        first = client.get("/api/runs/0/rows").raise_for_status().json()
+        opened, rows_seconds = time.perf_counter() - started, time.perf_counter() - asked
+        filters = [_milliseconds(client, "/api/runs/0/rows", wanted) for wanted in _filters(first)]
+        where = [{"file": item["file"], "line": item["line"]} for item in first["items"]]
+        episodes = [_milliseconds(client, "/api/runs/0/episode", one) for one in where]
+    num_bytes = sum(path.stat().st_size for path in (run / "trajectories").iterdir())
+    return {
+        "trajectories": first["num_all"],
+        "bytes_a_trajectory": round(num_bytes / first["num_all"]),
+        "run_open_seconds": round(opened, 2),
+        "run_open_cpu_seconds": round(cpu_seconds, 2),
+        "run_ready_seconds": round(ready_seconds, 2),
+        "run_first_rows_ms": round(1000 * rows_seconds, 1),
+        "run_filter_ms": summary(filters),
+        "run_episode_ms": summary(episodes),
+    }
+
+
+def _cpu_seconds(usage: resource.struct_rusage) -> float:
+    return usage.ru_utime + usage.ru_stime
+
+
+def _filters(first: dict[str, Any], rounds: int = 4) -> Iterator[dict[str, Any]]:
+    """Yield every value of every facet, alone and with words, at every level and in every order."""
+    words = [item["question"].split()[-1].strip("?.") for item in first["items"]]
+    chosen = [{name: value} for name, values in first["facets"].items() for value in values if value]
+    for number in range(rounds):
+        for one in chosen:
+            for level in ("episodes", "groups", "steps"):
+                yield {**one, "level": level}
+            yield {**one, "q": words[number % len(words)]}
+            yield {**one, "order": ("best", "worst")[number % 2]}
+
+
 @contextmanager
-def _page(*options: str) -> Iterator[tuple[str, float]]:
+def _page(*options: str, command: str = "play") -> Iterator[tuple[str, float]]:
     """Yield the address of a page and how long it took until it answered."""
     import httpx
 
     started = time.perf_counter()
-    command = [sys.executable, "-c", _START, "play", "--no-browser", *options]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:  # noqa: S603  # our own command
+    words = [sys.executable, "-c", _START, command, "--no-browser", *options]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as server:  # noqa: S603  # our own command
         try:
             line = server.stdout.readline() if server.stdout else ""
             url = next((word.rstrip("/") for word in line.split() if word.startswith("http")), "")
             if not url:
-                raise UsageError(97, "the playground did not start", next_step="run `mailsleuth play` to see why")
+                raise UsageError(97, "the playground did not start", next_step=f"run `mailsleuth {command}` to see why")
             httpx.get(f"{url}/").raise_for_status()
             yield url, time.perf_counter() - started
         finally:

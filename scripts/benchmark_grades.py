@@ -6,11 +6,11 @@ no other change. Knows nothing of reports.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from inbox_env.actions import StopReason
 from inbox_env.questions import Kind, Question
@@ -102,3 +102,13 @@ def write_grades(path: Path, grades: Iterable[Grade]) -> None:
     partial = path.with_name(path.name + ".partial")
     partial.write_text("".join(one.model_dump_json() + "\n" for one in grades), encoding="utf-8")
     partial.replace(path)
+
+
+def read_grades(path: Path) -> Iterator[Grade]:
+    """Yield the grades of a file written by `write_grades`; lines of another version are passed over."""
+    with path.open(encoding="utf-8") as file:
+        for line in file:
+            try:
+                yield Grade.model_validate_json(line)
+            except ValidationError:
+                continue

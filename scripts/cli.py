@@ -48,6 +48,11 @@ COMMANDS = {
     "ask": Command(
         "scripts.ask", "Ask an inbox a question and print the answer with the mails that hold it.", is_async=True
     ),
+    "view": Command(
+        "scripts.view",
+        "Look into runs and trajectory files: curves, groups, episodes step by step, tokens.",
+        is_async=True,
+    ),
     "train": Command("scripts.train_email_agent", "Train an agent to find the right email.", is_async=True),
     "bench": Command("scripts.benchmark", "Compare policies on the same questions.", is_async=True),
     "judge-audit": Command("scripts.judge_audit", "Measure how far a judge can be believed.", is_async=True),

@@ -42,6 +42,8 @@ class RunConfig(Section):
     """Keep this many of the newest checkpoints."""
     save_trajectories: bool = True
     """Keep every step's trajectories with their rewards, to be looked at afterwards."""
+    kept_token_groups: int = Field(default=1, ge=0)
+    """With them, keep so many groups of each step token by token (logprobs, advantage, mask), for `mailsleuth view`."""
     survive_full_disk: bool = False
     """Train on, with a warning, when a checkpoint cannot be written; the last one of a run must be."""
     max_memory_gb: float | None = Field(default=None, gt=0)

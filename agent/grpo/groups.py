@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 
 from agent.arena import Arena
@@ -51,20 +52,23 @@ def training_samples(
     scale: AdvantageScale = "none",
     baseline: Baseline = "mean",
     is_cut_masked: bool = False,
+    only_spread: bool = False,
 ) -> list[TrainingSample]:
     """Return what the trainer learns from: rollouts that were scored and that sampled something.
 
     `is_cut_masked` leaves out those that a token limit or the deadline cut (DAPO's overlong filtering); their rewards
-    still count in the baseline.
+    still count in the baseline. `only_spread` leaves out groups that teach nothing.
     """
     advantages = step_advantages([group.values for group in groups], scale, baseline)
+    lines = count(1)  # asked last below: zip must not take a line for a rollout that is not there
     return [
-        TrainingSample.from_trace(rollout.trace, advantage, policy_version)
+        TrainingSample.from_trace(rollout.trace, advantage, policy_version, line)
         for group, row in zip(groups, advantages, strict=True)
-        for rollout, value, advantage in zip(group.rollouts, group.values, row, strict=True)
+        for rollout, value, advantage, line in zip(group.rollouts, group.values, row, lines, strict=False)
         if rollout.trace is not None
         and value is not None
         and not (is_cut_masked and rollout.trajectory.stop_reason in CUT)
+        and not (only_spread and not group.has_spread)
     ]
 
 
@@ -93,6 +97,7 @@ async def play_groups(
 
 def write_groups(path: Path, groups: Sequence[Group]) -> None:
     """Write the trajectories of all groups with their rewards and verdicts, one a line."""
+    path.parent.mkdir(exist_ok=True)
     write_trajectories(
         path,
         (

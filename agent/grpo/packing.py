@@ -40,6 +40,7 @@ class MicroBatch:
     segment_parents: tuple[int, ...] = ()  # by segment, an earlier one or -1; empty: no segment has one
     weights: Tensor | None = None  # [N] float32, of masks and corrections; None: all 1
     ref_logprobs: Tensor | None = None  # [N] float32, the reference's
+    lines: tuple[int, ...] = ()  # by sequence, its sample's `line`
 
     @property
     def num_tokens(self) -> int:
@@ -111,6 +112,7 @@ class _Layout:
     old_logprobs: list[float] = field(default_factory=list)
     advantages: list[float] = field(default_factory=list)
     sequence_ids: list[int] = field(default_factory=list)
+    lines: list[int] = field(default_factory=list)
     num_sequences: int = 0
 
     def add(self, bundle: Bundle) -> None:
@@ -130,6 +132,7 @@ class _Layout:
             self.old_logprobs += [sample.logprobs[index] for index in sampled]
             self.advantages += [sample.advantage] * len(sampled)
             self.sequence_ids += [self.num_sequences] * len(sampled)
+            self.lines.append(sample.line)
             self.num_sequences += 1
 
     def micro_batch(self) -> MicroBatch:
@@ -145,6 +148,7 @@ class _Layout:
             sequence_ids=torch.tensor(self.sequence_ids),
             num_sequences=self.num_sequences,
             segment_parents=tuple(self.parents) if max(self.parents) >= 0 else (),
+            lines=tuple(self.lines),
         )
 
     def _segment(self, token_ids: Sequence[int], place: int, parent: int) -> int:

@@ -15,7 +15,8 @@ from agent.policy import TokenTrace
 class TrainingSample:
     """One sequence: `action_mask` is 1 on sampled tokens, where `logprobs` are the sampler's; equal lengths.
 
-    `policy_version` is the optimiser step whose weights sampled it.
+    `policy_version` is the optimiser step whose weights sampled it; `line` is its line in the step's trajectory file,
+    from 1 (0: not known).
     """
 
     token_ids: tuple[int, ...]
@@ -23,6 +24,7 @@ class TrainingSample:
     logprobs: tuple[float, ...]
     advantage: float
     policy_version: int = 0
+    line: int = 0
 
     def __post_init__(self) -> None:
         lengths = len(self.token_ids), len(self.action_mask), len(self.logprobs)
@@ -36,10 +38,10 @@ class TrainingSample:
             raise ValueError("advantage and logprobs must be finite")
 
     @classmethod
-    def from_trace(cls, trace: TokenTrace, advantage: float, policy_version: int = 0) -> TrainingSample:
+    def from_trace(cls, trace: TokenTrace, advantage: float, policy_version: int = 0, line: int = 0) -> TrainingSample:
         """Return the sample of a finished rollout's trace."""
         ids, mask, logprobs = tuple(trace.token_ids), tuple(trace.action_mask), tuple(trace.logprobs)
-        return cls(ids, mask, logprobs, advantage, policy_version)
+        return cls(ids, mask, logprobs, advantage, policy_version, line)
 
     @property
     def num_actions(self) -> int:

@@ -29,6 +29,7 @@ from agent.grpo.divergence import dump_batch, is_finite, mark_best_finite
 from agent.grpo.groups import Group, training_samples, write_groups
 from agent.grpo.guards import RunGuards
 from agent.grpo.judge_meter import JudgeMeter
+from agent.grpo.kept_tokens import KeptTokens
 from agent.grpo.live_doctor import LiveDoctor
 from agent.grpo.metrics import MetricsWriter
 from agent.grpo.optimizer import make_optimizer
@@ -82,14 +83,15 @@ class GrpoTrainer:
         self._base = base_sha256(model) if is_adapted(model) else None
         is_middling = config.grpo.curriculum == "middling"
         self._order = QuestionOrder(train.questions, config.run.seed, prefer_middling=is_middling)
-        cache = run if peers.is_first else None
-        self.grader = make_grader(config.reward, config.judge, cache, seed=config.run.seed)
+        mine = run if peers.is_first else None  # what only one process writes
+        self.grader = make_grader(config.reward, config.judge, mine, seed=config.run.seed)
         self._judging = JudgeMeter(self.grader, peers)
         self._micro_batch_tokens = config.grpo.micro_batch_tokens
         self._before_step: tuple[int, str] | None = None
         self._prefetch, self._order_before = Prefetch(config.grpo.max_staleness), self._order.state()
-        self._doctor = LiveDoctor(run if peers.is_first else None, chat, config.grpo.stop_on)
+        self._doctor = LiveDoctor(mine, chat, config.grpo.stop_on)
         self._guards = RunGuards(config.guards)
+        self._tokens = KeptTokens(mine, chat, config.run.kept_token_groups)
 
     def resume(self) -> bool:
         """Go on from the run's newest whole checkpoint; returns whether there was one."""
@@ -234,15 +236,16 @@ class GrpoTrainer:
         for parameters in self._optimizer.param_groups:
             parameters["lr"] = config.grpo.learning_rate_at(self.step)
         samples = training_samples(
-            [group for group in batch.groups if group.has_spread],
+            batch.groups,
             batch.policy_version,
             scale=config.grpo.advantage_scale,
             baseline=config.grpo.baseline,
             is_cut_masked=config.grpo.truncated == "mask",
+            only_spread=True,
         )
         self._before_step = None
-        learnt = self._update(samples)
-        self._check(learnt)
+        self._tokens.choose(batch.groups, mine := self._peers.share(samples))
+        self._check(learnt := self._update(mine))
         return learnt
 
     def _update(self, samples: list[TrainingSample]) -> Update:
@@ -253,7 +256,7 @@ class GrpoTrainer:
             update,
             self.model,
             self._optimizer,
-            self._peers.share(samples),
+            samples,
             config.loss,
             temperature=config.sampling.temperature,
             grad_clip=config.grpo.grad_clip,
@@ -263,6 +266,7 @@ class GrpoTrainer:
             share_prefixes=config.grpo.share_prefixes,
             shards=self._shards,
             guard=self._guards.spikes,
+            on_scored=self._tokens.note,
             peers=self._peers,
         )
         if self._peers.size > 1:  # the others cannot know that one of them begins again
@@ -317,9 +321,8 @@ class GrpoTrainer:
             self.generated_tokens += sum(sum(r.trace.action_mask) for r in group.rollouts if r.trace)
         self.trained_tokens += learnt.num_tokens
         if self.config.run.save_trajectories and self._peers.is_first:
-            folder = self.run / "trajectories"
-            folder.mkdir(exist_ok=True)
-            write_groups(folder / f"step-{self.step:06d}.jsonl", groups)
+            write_groups(self.run / "trajectories" / f"step-{self.step:06d}.jsonl", groups)
+            self._tokens.write(self.step)
 
     def _dev_accuracy(self) -> float:
         questions = self._dev.questions[: self.config.eval.num_questions]

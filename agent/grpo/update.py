@@ -28,6 +28,7 @@ from agent.grpo.scoring import settle
 from agent.grpo.sharding import ShardedModel, ShardedOptimizer
 
 Score = Callable[[MicroBatch], tuple[Tensor, Tensor]]
+OnScored = Callable[[MicroBatch, Tensor], None]  # (micro-batch, logprobs [N])
 Guard = Callable[[float, float], str]  # (loss, gradient norm) -> why the update must not be made, or ""
 
 
@@ -53,6 +54,10 @@ def refuse_not_finite(loss: float, grad_norm: float) -> str:
     return "" if math.isfinite(loss) and math.isfinite(grad_norm) else "without a finite gradient"
 
 
+def ignore(_: MicroBatch, __: Tensor) -> None:
+    """Take no note of a micro-batch."""
+
+
 def update(
     model: PreTrainedModel,
     optimizer: Optimizer | ShardedOptimizer,
@@ -68,6 +73,7 @@ def update(
     share_prefixes: bool = False,
     shards: ShardedModel | None = None,
     guard: Guard = refuse_not_finite,
+    on_scored: OnScored = ignore,
     peers: Peers = ALONE,
 ) -> Update:
     """Take one optimiser step on each of `num_updates` equal shares of `samples`, up to the first that `guard` refuses.
@@ -76,6 +82,7 @@ def update(
     `max_sequence_tokens` is the most that a sequence can sample (for a constant average); with `share_prefixes` the
     equal beginnings of sequences are read once. `samples` are this process's share; the result is that of all `peers`
     together. With `shards`, whose parameters `optimizer` has, those are trained and `model` takes the weights over.
+    `on_scored` is called with every micro-batch and the logprobs of its forward pass, both on the CPU.
     """
     shares = (samples[number::num_updates] for number in range(num_updates))
     plan = [pack(share, max_tokens, share_prefixes=share_prefixes) for share in shares]
@@ -90,7 +97,7 @@ def update(
         optimizer.zero_grad(set_to_none=True)
         score = partial(action_logprobs, model) if shards is None else shards
         num_passes = 0 if shards is None else max(peers.gather([len(batches)]))
-        found = _backward(partial(score, temperature=temperature), model.device, batches, config, size)
+        found = _backward(partial(score, temperature=temperature), model.device, batches, config, size, on_scored)
         _sum_gradients(model, shards, num_passes - len(batches), peers)
         found = found.with_peers(peers)
         norm = _clip(model if shards is None else shards, grad_clip)
@@ -139,7 +146,12 @@ def _clip(model: nn.Module, grad_clip: float) -> float:
 
 
 def _backward(
-    score: Score, device: torch.device, batches: Sequence[MicroBatch], config: LossConfig, size: StepSize
+    score: Score,
+    device: torch.device,
+    batches: Sequence[MicroBatch],
+    config: LossConfig,
+    size: StepSize,
+    on_scored: OnScored,
 ) -> _Found:
     found = _Found()
     for packed in batches:
@@ -161,6 +173,7 @@ def _backward(
         found.num_tokens += batch.num_tokens
         found.statistics += statistics
         found.logprobs.append(logprobs.detach().cpu())
+        on_scored(packed, found.logprobs[-1])
         found.mismatch += measure(found.logprobs[-1], packed.old_logprobs)
     return found
 

@@ -36,13 +36,18 @@ def ensure_mailbox(recipe: SyntheticRecipe, cache: Path) -> tuple[Path, list[Que
 
     Built beside and renamed, so that an interrupted call leaves no half mailbox behind.
     """
-    parts = [_generator_digest(), SCHEMA_VERSION, asdict(recipe)]
-    key = sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:12]
-    mailbox, questions = cache / f"{recipe.split}-{key}.db", cache / f"{recipe.split}-{key}.jsonl"
+    mailbox, questions = cached_files(recipe, cache)
     if not (mailbox.is_file() and questions.is_file()):
         cache.mkdir(parents=True, exist_ok=True)
         _build(recipe, mailbox, questions)
     return mailbox, read_questions(questions)
+
+
+def cached_files(recipe: SyntheticRecipe, cache: Path) -> tuple[Path, Path]:
+    """Return where the mailbox of `recipe` and its questions are kept, whether they are there or not."""
+    parts = [_generator_digest(), SCHEMA_VERSION, asdict(recipe)]
+    key = sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:12]
+    return cache / f"{recipe.split}-{key}.db", cache / f"{recipe.split}-{key}.jsonl"
 
 
 def _generator_digest() -> str:

@@ -7,8 +7,9 @@ Knows nothing of questions or policies.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from datetime import date
-from typing import Any
+from typing import Any, Protocol
 
 from pydantic import BaseModel, Field
 from starlette.concurrency import run_in_threadpool
@@ -24,7 +25,6 @@ from inbox_env.store import StoredEmail
 from scripts.mail_view import email_row, hit_row
 from scripts.playground import mail_html
 from scripts.playground.bodies import read_query
-from scripts.playground.library import Library
 from scripts.playground.quotes import place_in_script, safe_body
 from scripts.search import end_of
 from scripts.terminal import safe_line
@@ -56,22 +56,30 @@ class MailQuery(BaseModel):
     quote: str = Field(default="", max_length=4000)
 
 
-def mail_routes(library: Library) -> list[Route]:
-    """Return the routes."""
+class Inboxes(Protocol):
+    """Whatever has inboxes by name."""
+
+    def inbox(self, name: str) -> Inbox:
+        """Return one inbox; raises UsageError when there is none of this name."""
+        ...
+
+
+def mail_routes(choose: Callable[[Request], Inboxes], prefix: str = "/api") -> list[Route]:
+    """Return the routes; `choose` says whose inboxes a request is about."""
 
     async def mails(request: Request) -> Response:
         wanted = read_query(request.query_params, ListQuery)
-        return JSONResponse(await run_in_threadpool(_page, library, wanted))
+        return JSONResponse(await run_in_threadpool(_page, choose(request), wanted))
 
     async def mail(request: Request) -> Response:
         wanted = read_query(request.query_params, MailQuery)
-        return JSONResponse(await run_in_threadpool(_mail, library, wanted))
+        return JSONResponse(await run_in_threadpool(mail_view, choose(request), wanted))
 
     async def html(request: Request) -> Response:
         wanted = read_query(request.query_params, MailQuery)
-        return HTMLResponse(await run_in_threadpool(_html, library, wanted), headers=mail_html.HEADERS)
+        return HTMLResponse(await run_in_threadpool(_html, choose(request), wanted), headers=mail_html.HEADERS)
 
-    return [Route("/api/mails", mails), Route("/api/mail", mail), Route("/api/mail/html", html)]
+    return [Route(f"{prefix}/mails", mails), Route(f"{prefix}/mail", mail), Route(f"{prefix}/mail/html", html)]
 
 
 def parse_query(typed: str, order: Order, page: int) -> SearchQuery | None:
@@ -113,7 +121,7 @@ def safe_row(row: dict[str, Any]) -> dict[str, Any]:
     return row | {key: safe_line(row[key]) for key in ("from", "subject", "snippet")}
 
 
-def _page(library: Library, wanted: ListQuery) -> dict[str, Any]:
+def _page(library: Inboxes, wanted: ListQuery) -> dict[str, Any]:
     query = parse_query(wanted.q, wanted.order, wanted.page)
     if query is None:
         return {"num_matches": 0, "hits": [], "keyword_counts": {}, "call": None, "page_size": PAGE_SIZE}
@@ -137,14 +145,15 @@ def _stored(inbox: Inbox, wanted: MailQuery) -> StoredEmail:
     return stored
 
 
-def _html(library: Library, wanted: MailQuery) -> str:
+def _html(library: Inboxes, wanted: MailQuery) -> str:
     html = _stored(library.inbox(wanted.inbox), wanted).email.html
     if not html:
         raise HTTPException(404, "no HTML is kept of this mail: import it with --html")
     return mail_html.page_of(html)
 
 
-def _mail(library: Library, wanted: MailQuery) -> dict[str, Any]:
+def mail_view(library: Inboxes, wanted: MailQuery) -> dict[str, Any]:
+    """Return one mail as the page shows it; raises HTTPException 404."""
     inbox = library.inbox(wanted.inbox)
     stored = _stored(inbox, wanted)
     body = safe_body(stored.email)

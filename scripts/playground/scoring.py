@@ -36,10 +36,18 @@ def with_reward(trajectory: Trajectory, question: Question, mode: Mode) -> Traje
 
 
 def score_event(
-    trajectory: Trajectory, question: Question, inbox: Inbox, mode: Mode, match: Match = "all"
+    trajectory: Trajectory,
+    question: Question,
+    inbox: Inbox,
+    mode: Mode,
+    match: Match = "all",
+    ladder: LadderConfig | None = None,
 ) -> dict[str, Any]:
-    """Return the reward with its parts, the gold answer and mails, and each search with the ranks of the gold mails."""
-    config = LadderConfig(mode=mode)
+    """Return the reward with its parts, the gold answer and mails, and each search with the ranks of the gold mails.
+
+    `ladder` is what the tiers are worth, if not the usual.
+    """
+    config = ladder or LadderConfig(mode=mode)
     reward = make_ladder(config)(trajectory, question)
     gold = [stored for one in question.message_ids if (stored := inbox.read(one, as_of=question.as_of))]
     facts = derive_facts(trajectory, question)
@@ -66,7 +74,7 @@ def explain_searches(
     rows = []
     for number, turn in enumerate(trajectory.turns, 1):
         for result in turn.results:
-            query = _query(result, match)
+            query = explained_query(result, match)
             if query is not None:
                 rows.append({"turn": number, **_explained(query, gold, inbox, as_of)})
     return rows
@@ -107,7 +115,7 @@ def _holds(stored: StoredEmail, query: SearchQuery, inbox: Inbox, as_of: datetim
     return any(hit.number == stored.number for hit in hits)
 
 
-def _query(result: ToolResultRecord, match: Match) -> SearchQuery | None:
+def explained_query(result: ToolResultRecord, match: Match = "all") -> SearchQuery | None:
     """Return the query of a search call, or None for another call and for arguments that the tool refused."""
     if result.name != SEARCH_TOOL or result.arguments is None or result.is_error:
         return None

@@ -31,6 +31,10 @@ const PATHS = {
   flag: "M6 21V4h11l-2 4 2 4H6",
   clip: "M8 12.5 14 6.6a3 3 0 0 1 4.2 4.2l-7.6 7.5a5 5 0 0 1-7-7L11 4",
   close: "M6 6l12 12M18 6 6 18",
+  play: "M8 5.5v13l10.5-6.5z",
+  pause: "M8.5 5.5v13M15.5 5.5v13",
+  save: "M12 4v11M7.5 10.5 12 15l4.5-4.5M5 19.5h14",
+  pair: "M4 5h6.5v14H4zM13.5 5H20v14h-6.5z",
 };
 
 /** Return a line icon, hidden from screen readers: the text beside it says the same. */

@@ -84,7 +84,7 @@ export class EpisodeView {
 
   hits(call) {
     if (call.num_found === null) return null;
-    if (!call.hits.length) return el("pre", { class: "nothing", text: call.content.split("\n").slice(1).join("\n").trim() || "Nothing holds all of these words." });
+    if (!call.hits.length) return el("pre", { class: "nothing", text: call.content.split("\n").slice(1).map((line) => line.trim()).join("\n").trim() || "Nothing holds all of these words." });
     const rows = call.hits.map((mail) => el("li", {}, this.mail(mail)));
     const list = el("ul", { class: "hits" }, rows.slice(0, FEW_HITS));
     if (rows.length <= FEW_HITS) return list;

@@ -4,6 +4,13 @@ import { el } from "./dom.js";
 
 const isTyping = (target) => target.closest("input, textarea, select, [contenteditable]") !== null;
 
+const NAMES = { ArrowLeft: "←", ArrowRight: "→", ArrowUp: "↑", ArrowDown: "↓", " ": "Space" };
+
+/** Return a key as it is written. */
+export function keyName(key) {
+  return NAMES[key] ?? key;
+}
+
 /** Keys without modifiers, as in mail programs; they rest while somebody types or a dialog is open. */
 export class Keys {
   constructor() {
@@ -20,7 +27,7 @@ export class Keys {
   press(event) {
     if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing) return;
     if (isTyping(event.target) || document.querySelector("dialog[open]")) return;
-    const isPressable = event.key === "Enter" && event.target.closest("button, a, summary") !== null;
+    const isPressable = "Enter ".includes(event.key) && event.target.closest("button, a, summary") !== null;
     const found = isPressable ? null : this.bound.get(event.key);
     if (!found) return;
     event.preventDefault();

@@ -5,9 +5,13 @@ import { button, day, el, icon, plural } from "./dom.js";
 import { withLinks } from "./links.js";
 
 export class MailPane {
-  /** `onBack` is called by the button that small screens show. */
-  constructor({ onBack = null } = {}) {
+  /** `onBack` is called by the button that small screens show; `at` is where the server has its routes for mail,
+   *  `load(params, signal)` returns a mail. */
+  constructor({ onBack = null, hint = "Open a mail from the list, or ask: the mails that the agent reads open here.", at = "/api", load = (params, signal) => get(`${at}/mail`, params, signal) } = {}) {
     this.onBack = onBack;
+    this.at = at;
+    this.load = load;
+    this.hint = hint;
     this.element = el("article", { class: "mail", tabindex: "0", "aria-label": "Mail" });
     this.clear();
   }
@@ -15,7 +19,7 @@ export class MailPane {
   clear() {
     this.aborter?.abort();
     this.element.replaceChildren(
-      el("div", { class: "empty" }, icon("read"), el("p", { text: "Open a mail from the list, or ask: the mails that the agent reads open here." })),
+      el("div", { class: "empty" }, icon("read"), el("p", { text: this.hint })),
     );
   }
 
@@ -25,7 +29,7 @@ export class MailPane {
     this.aborter = new AbortController();
     this.shown = { inbox, ref, asOf };
     try {
-      this.draw(await get("/api/mail", { inbox, ref, as_of: asOf, quote }, this.aborter.signal));
+      this.draw(await this.load({ inbox, ref, as_of: asOf, quote }, this.aborter.signal));
     } catch (error) {
       if (error.name === "AbortError") return;
       if (!(error instanceof Failure)) throw error;
@@ -66,7 +70,7 @@ export class MailPane {
   asHtml(page, mail) {
     const { inbox, ref, asOf } = this.shown;
     const text = [...page.childNodes];
-    const address = `/api/mail/html?${new URLSearchParams({ inbox, ref, ...(asOf && { as_of: asOf }) })}`;
+    const address = `${this.at}/mail/html?${new URLSearchParams({ inbox, ref, ...(asOf && { as_of: asOf }) })}`;
     const show = button("Show as HTML", () => {
       const isHtml = page.contains(text[0]);
       show.textContent = isHtml ? "Show as text" : "Show as HTML";
@@ -83,7 +87,7 @@ export class MailPane {
     const show = button(left(end), async () => {
       const { inbox, ref, asOf } = this.shown;
       show.disabled = true;
-      const next = await get("/api/mail", { inbox, ref, as_of: asOf, start: end });
+      const next = await this.load({ inbox, ref, as_of: asOf, start: end });
       end = next.end;
       body.append(...withLinks(next.body));
       show.disabled = false;

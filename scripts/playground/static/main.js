@@ -2,7 +2,7 @@
 
 import * as api from "./api.js";
 import { button, el, mark } from "./dom.js";
-import { Keys, Palette } from "./keys.js";
+import { keyName, Keys, Palette } from "./keys.js";
 
 const top = document.getElementById("top");
 const root = document.getElementById("view");
@@ -14,21 +14,42 @@ const help = el("dialog", { class: "help", "aria-labelledby": "help-title" });
 document.body.append(help);
 
 let views = [];
-let leave = null;
-let undo = [];
+let visit = null;
 
-const app = {
-  api,
-  palette,
-  keys: { bind: (...binding) => undo.push(keys.bind(...binding)) },
-  commands: { add: (source) => undo.push(palette.add(source)) },
-  announce: (text) => (announcer.textContent = text),
-  go: (name, ...rest) => (location.hash = "#/" + [name, ...rest].map(encodeURIComponent).join("/")),
-};
+// One view for as long as it is looked at: what it binds goes with it, and what comes too late is not shown any more.
+class Visit {
+  constructor() {
+    this.undo = [];
+    this.leave = null;
+    this.isOver = false;
+    this.place = el("div", { class: "visit" });
+    const kept = (back) => (this.isOver ? back() : this.undo.push(back));
+    this.app = {
+      api,
+      palette,
+      keys: { bind: (...binding) => this.isOver || kept(keys.bind(...binding)) },
+      commands: { add: (source) => kept(palette.add(source)) },
+      announce: (text) => this.isOver || (announcer.textContent = text),
+      go: (name, ...rest) => this.isOver || (location.hash = "#/" + [name, ...rest].map(encodeURIComponent).join("/")),
+    };
+  }
+
+  async mount(name, rest) {
+    const module = await import(`./view_${name}.js`);
+    const leave = (await module.mount(this.place, this.app, rest)) ?? null;
+    this.isOver ? leave?.() : (this.leave = leave);
+  }
+
+  end() {
+    this.isOver = true;
+    this.leave?.();
+    for (const back of this.undo.splice(0)) back();
+  }
+}
 
 function showHelp() {
   const rows = [...keys.bound].map(([key, { help: text }]) =>
-    el("div", {}, el("dt", {}, el("kbd", { text: key })), el("dd", { text })),
+    el("div", {}, el("dt", {}, el("kbd", { text: keyName(key) })), el("dd", { text })),
   );
   rows.push(el("div", {}, el("dt", {}, el("kbd", { text: "Ctrl K" })), el("dd", { text: "All commands" })));
   const close = button("Close", () => help.close(), { class: "plain" });
@@ -55,16 +76,15 @@ function drawTop(current) {
 async function show() {
   const [name, ...rest] = location.hash.replace(/^#\/?/, "").split("/").map(decoded);
   const view = views.find((one) => one.name === name) ?? views[0];
-  leave?.();
-  for (const back of undo.splice(0)) back();
-  app.keys.bind("?", "This help", showHelp);
-  app.commands.add(() => views.map((one) => ({ title: `Go to ${one.title}`, run: () => app.go(one.name) })));
-  app.commands.add(() => [{ title: "Keyboard help", hint: "?", run: showHelp }]);
+  visit?.end();
+  const here = (visit = new Visit());
+  here.app.keys.bind("?", "This help", showHelp);
+  here.app.commands.add(() => views.map((one) => ({ title: `Go to ${one.title}`, run: () => here.app.go(one.name) })));
+  here.app.commands.add(() => [{ title: "Keyboard help", hint: "?", run: showHelp }]);
   drawTop(view.name);
   document.title = `${view.title} · mailsleuth`;
-  const module = await import(`./view_${view.name}.js`);
-  root.replaceChildren();
-  leave = (await module.mount(root, app, rest)) ?? null;
+  root.replaceChildren(here.place);
+  await here.mount(view.name, rest).catch((error) => here.isOver || fail(error));
 }
 
 function decoded(part) {
@@ -89,8 +109,8 @@ function fail(error) {
 
 try {
   views = (await api.get("/api/views")).views;
+  addEventListener("hashchange", show);
   await show();
-  addEventListener("hashchange", () => show().catch(fail));
 } catch (error) {
   fail(error);
 }

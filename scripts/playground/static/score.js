@@ -2,13 +2,14 @@
 
 import { button, day, el, plural } from "./dom.js";
 
-const signed = (value) => (value > 0 ? "+" : value < 0 ? "−" : "±") + Math.abs(value).toFixed(2);
-const OUTCOMES = {
+export const signed = (value) => (value > 0 ? "+" : value < 0 ? "−" : "±") + Math.abs(value).toFixed(2);
+export const OUTCOMES = {
   right: "Right",
   wrong: "Wrong",
   gave_up: "Gave up",
   abstained: "Rightly: nobody could know",
   unscorable: "Cannot be scored",
+  scored: "Scored",
 };
 const PARTS = {
   right: "a right answer",
@@ -29,7 +30,8 @@ export function score(data, open) {
     { class: `score ${data.outcome}`, "aria-label": "Score" },
     el("div", { class: "score-head" }, el("span", { class: "verdict", text: OUTCOMES[data.outcome] ?? data.outcome }), data.reward !== null && el("span", { class: "reward", text: signed(data.reward) })),
     ladder(data),
-    gold(data, open),
+    data.verdict && el("p", { class: "facts", text: `Judge ${data.verdict}` }),
+    data.gold ? gold(data, open) : known(data),
     data.searches.length > 0 && searches(data),
   );
 }
@@ -43,6 +45,12 @@ function ladder(data) {
     el("caption", { class: "hidden", text: "Reward, part by part" }),
     el("tbody", {}, rows.map(([name, value]) => el("tr", {}, el("th", { scope: "row", text: name.replace("_", " ") }), el("td", { class: "hint", text: PARTS[name] ?? "" }), el("td", { class: "value", text: signed(value) })))),
   );
+}
+
+/** Draw the label of an episode whose mail was not found. */
+function known(data) {
+  if (!data.has_label) return null;
+  return el("div", { class: "gold" }, el("h4", { text: "Right answer" }), el("p", { class: "gold-answer", text: data.answer ?? "Nothing in this inbox answers it." }));
 }
 
 function gold(data, open) {

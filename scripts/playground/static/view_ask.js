@@ -1,9 +1,10 @@
 // Asking an inbox: the list, the mail, and the agent at work. Puts the parts together and keeps what was asked.
 
 import { Asking } from "./asking.js";
-import { button, el, icon, plural } from "./dom.js";
+import { el, plural } from "./dom.js";
 import { MailList } from "./mail_list.js";
 import { MailPane } from "./mail_pane.js";
+import { pane, paneTabs } from "./panes.js";
 
 const PANES = [
   ["inbox", "Inbox", "read"],
@@ -14,15 +15,12 @@ const PANES = [
 export async function mount(root, app) {
   const start = await app.api.get("/api/ask/start");
   const desk = el("div", { class: "desk", data: { pane: "agent" } });
-  const goTo = (pane) => {
-    desk.dataset.pane = pane;
-    for (const tab of tabs.children) tab.setAttribute("aria-pressed", String(tab.dataset.pane === pane));
-  };
+  const { nav, goTo } = paneTabs(desk, PANES);
   const mail = new MailPane({ onBack: () => goTo(desk.dataset.from ?? "inbox") });
-  const open = (pane) => (one, asOf, quote) => {
+  const open = (from) => (one, asOf, quote) => {
     mail.show({ inbox: asking.inbox, ref: one.number ?? one.message_id, asOf, quote });
-    if (pane === null) return;
-    desk.dataset.from = pane;
+    if (from === null) return;
+    desk.dataset.from = from;
     goTo("mail");
   };
   const list = new MailList({ onOpen: (hit) => open("inbox")(hit, list.asOf, list.input.value.trim().split(/\s+/)[0] ?? ""), announce: app.announce });
@@ -33,12 +31,11 @@ export async function mount(root, app) {
     onRead: open(null),
     onInbox: (inbox, asOf) => list.show(inbox, asOf),
   });
-  const tabs = el("nav", { class: "pane-tabs", "aria-label": "Panes" }, PANES.map(([name, label, image]) => button([icon(image), label], () => goTo(name), { data: { pane: name }, "aria-pressed": "false" })));
   desk.append(
     pane("inbox", "Inbox", picker(start, asking, mail), list.element),
     pane("mail", "Mail", mail.element),
     pane("agent", "Agent", asking.element),
-    tabs,
+    nav,
   );
   root.replaceChildren(desk);
   goTo("agent");
@@ -46,10 +43,6 @@ export async function mount(root, app) {
   addCommands(app, { start, asking, list });
   await asking.begin();
   return () => asking.leave();
-}
-
-function pane(name, label, ...content) {
-  return el("section", { class: `pane ${name}`, "aria-label": label }, content);
 }
 
 function picker(start, asking, mail) {
