@@ -174,7 +174,7 @@ def test_a_replay_that_is_stopped_gives_the_terminal_back_and_draws_anew_when_it
     try:
         wait(lambda: "episode 1 of 5" in drawn)
         process.send_signal(signal.SIGTSTP)
-        wait(is_stopped)
+        wait(lambda: is_stopped() and "\x1b[?1049l" in drawn)
         assert drawn.rindex("\x1b[?25h") < drawn.rindex("\x1b[?1049l")
         assert termios.tcgetattr(terminal) == before
         drawn = ""
