@@ -83,11 +83,16 @@ class Spent:
 
 
 async def ask_for(
-    shape: type[Reply], model: JudgeModel, messages: list[Message], check: Callable[[Reply], bool] = lambda _: True
+    shape: type[Reply],
+    model: JudgeModel,
+    messages: list[Message],
+    check: Callable[[Reply], bool] = lambda _: True,
+    *,
+    what: str = "verdict",
 ) -> tuple[Reply, Spent]:
     """Return the reply as an object of `shape` that passes `check`; what is no such object is asked for again, twice.
 
-    Raises JudgeFailure when there is still none.
+    Raises JudgeFailure when there is still none; `what` is what its text calls it.
     """
     cost = 0.0
     for num_calls in range(1, MAX_TRIES + 1):
@@ -99,7 +104,7 @@ async def ask_for(
         found = _read(shape, reply.text)
         if found is not None and check(found):
             return found, Spent(num_calls, cost)
-    raise JudgeFailure(f"no readable verdict in {MAX_TRIES} replies", MAX_TRIES, cost)
+    raise JudgeFailure(f"no readable {what} in {MAX_TRIES} replies", MAX_TRIES, cost)
 
 
 def _again(messages: list[Message]) -> list[Message]:

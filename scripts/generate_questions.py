@@ -4,6 +4,10 @@ Known-item questions, made offline without a model: who wrote what about which t
 has no answer. They are for find mode: what counts is the mail, not the words of the answer. The same mailbox and seed
 give the same questions. What they give away is printed: see that few are found by their own words.
 
+With --writer MODEL a chat model writes them, with answers: batches of mails, spread evenly over time, go to the model;
+each draft is then checked against its mail, and a second pass has to find the answer by search, and no other. What it
+takes is estimated first; with --dry-run that is all, and nothing is sent.
+
 With --check FILE nothing is generated: the questions of any file are checked against their mailbox, each that gives its
 mail away, has no mail, or comes twice is named with its reason, and with --fix the others are written.
 """
@@ -11,9 +15,7 @@ mail away, has no mail, or comes twice is named with its reason, and with --fix 
 from __future__ import annotations
 
 import argparse
-import os
 from collections import Counter
-from collections.abc import Sequence
 from pathlib import Path
 from random import Random
 
@@ -21,9 +23,11 @@ from inbox_env.errors import ExitCode, UsageError
 from inbox_env.known_items.generate import KnownItems, generate_known_items
 from inbox_env.leak_report import measure_leaks
 from inbox_env.leaks import find_leaks, without_leaks
-from inbox_env.questions import Question, read_questions, write_questions
+from inbox_env.questions import Question, read_questions
 from inbox_env.store import EmailStore
+from scripts.question_files import check_writable, write_whole
 from scripts.terminal import console, safe_line
+from scripts.writer_options import add_writer_options, check_writer_options
 
 MAX_LENDERS = 2
 
@@ -45,10 +49,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--fix", type=Path, metavar="FILE", help="write the questions of --check that have no leak here"
     )
+    add_writer_options(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Generate, write and print the leak report; return the exit code."""
+    check_writer_options(args)
     if args.check is not None:
         return _check(args)
     if args.fix is not None:
@@ -57,14 +63,18 @@ def run(args: argparse.Namespace) -> int:
         raise UsageError(4, "name inboxes with --inbox and a file with --out", next_step="or check one with --check")
     if args.count < 1:
         raise UsageError(1, "--count is at least 1")
-    _check_writable(args.out)
+    check_writable(args.out)
+    if args.writer is not None:
+        from scripts.write_questions import write_by_model  # needs the extra with the model's client
+
+        return write_by_model(args)
     store = EmailStore.open(args.mailbox)
     try:
         questions = _generate(store, args)
         report = measure_leaks(store, questions)
     finally:
         store.close()
-    _write(args.out, questions)
+    write_whole(args.out, questions)
     out = console()
     for line in (*report.lines(), f"wrote {args.out}"):
         out.print(safe_line(line))
@@ -74,7 +84,7 @@ def run(args: argparse.Namespace) -> int:
 def _check(args: argparse.Namespace) -> int:
     """Check the questions of a file, name each leak, and write the others if asked to; returns the exit code."""
     if args.fix is not None:
-        _check_writable(args.fix)
+        check_writable(args.fix)
     questions = read_questions(args.check)
     store = EmailStore.open(args.mailbox)
     try:
@@ -88,14 +98,9 @@ def _check(args: argparse.Namespace) -> int:
     reasons = ", ".join(f"{count:,} {name}" for name, count in sorted(counts.items())) or "none"
     out.print(safe_line(f"leaks: {reasons}; {len(kept):,} of {len(questions):,} questions have none"))
     if args.fix is not None:
-        _write(args.fix, kept)
+        write_whole(args.fix, kept)
         out.print(safe_line(f"wrote {args.fix}: {len(questions) - len(kept):,} questions left out"))
     return ExitCode.OK
-
-
-def _check_writable(path: Path) -> None:
-    if path.is_dir() or not path.parent.is_dir():
-        raise UsageError(2, "cannot write questions here", where=str(path), next_step="name a file in a folder")
 
 
 def _generate(store: EmailStore, args: argparse.Namespace) -> list[Question]:
@@ -118,12 +123,3 @@ def _lenders(store: EmailStore, name: str, seed: int) -> list[str]:
     store.info(name)  # an unknown name gets its message before anything is read
     others = [info.name for info in store.inboxes() if info.name != name]
     return Random(f"{seed}:lenders:{name}").sample(others, min(MAX_LENDERS, len(others)))
-
-
-def _write(path: Path, questions: Sequence[Question]) -> None:
-    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
-    try:
-        write_questions(partial, questions)
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
