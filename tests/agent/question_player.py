@@ -23,7 +23,10 @@ REAL = 0.8
 
 
 class Player:
-    """Both models. `writer(drafts)` and `solver(question, reply)` return what is said in place of the honest reply."""
+    """Both models. `writer(drafts)` and `solver(question, reply)` return what is said in place of the honest reply:
+
+    drafts, an object, a text, or a function of the handler that replies itself.
+    """
 
     def __init__(self, seed=1, num_emails=120, num_questions=80, split="dev"):
         self.inbox = generate_inbox(split, seed, num_emails=num_emails, num_questions=num_questions)
@@ -32,6 +35,7 @@ class Player:
         self.by_text = {one.question: one for one in self.inbox.questions}
         self.writer = lambda drafts: drafts
         self.solver = lambda question, reply: reply
+        self.model = "m"
 
     def build(self, path, name="me"):
         build_inbox(path, name, self.inbox.emails, owner=self.inbox.owner)
@@ -43,7 +47,7 @@ class Player:
         if callable(said):
             said(handler)
         else:
-            handler.reply(200, completion(text=said if isinstance(said, str) else json.dumps(said)))
+            handler.reply(200, completion(text=said if isinstance(said, str) else json.dumps(said), model=self.model))
 
     def say(self, system, user):
         mails = [self.email_of[text] for _, text in _MAIL.findall(user)]
