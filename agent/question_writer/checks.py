@@ -25,12 +25,12 @@ from inbox_env.store import StoredEmail
 from rewards.answers import contains_answer, match_answer
 from rewards.compare import is_comparable, is_compatible
 from rewards.judge_guard import rule_out
-from rewards.values import Value, fold, parse
+from rewards.values import Parsed, Value, fold, parse, singular
 from rewards.wording import content
 
 MAX_OVERLAP = 0.75  # of a question's content words in its mail; half is what the writer is asked for
 MIN_WORDS, MAX_WORDS = 4, 45
-MIN_SUPPORT = 0.5  # of an answer's words in its quotes
+MIN_SUPPORT = 0.5  # of an answer's parts in its quotes
 MAX_YEARS_AHEAD = 3
 MIN_QUOTE_CHARS = 3
 _MORE_WORDS = 2 * MAX_ANSWER_WORDS  # of an answer with a typed value in it
@@ -98,13 +98,19 @@ def is_located(words: str, email: Email) -> bool:
     return sum(map(len, parts)) >= MIN_QUOTE_CHARS and all(part in text for part in parts)
 
 
-def is_supported(answer: str, quotes: Iterable[str], share: float = MIN_SUPPORT) -> bool:
-    """Return whether quotes say every typed value of an answer, and that share of its other words."""
-    said, quoted = parse(answer), parse("\n".join(quotes))
-    if not all(_is_said(value, quoted.values) for value in said.values if value.kind != "polarity"):
-        return False
-    words = set(content(said.words))
-    return len(words & set(quoted.words)) >= share * len(words)
+def share_said(answer: str, texts: Iterable[str]) -> float:
+    """Return which share of an answer's parts, typed values and words that mean something, these texts say."""
+    said, told = parse(answer), parse("\n".join(texts))
+    words = {singular(word) for word in told.words}
+    parts = [_is_said(value, told.values) for value in _typed(said)]
+    parts += [singular(word) in words for word in dict.fromkeys(content(said.words))]
+    return sum(parts) / len(parts) if parts else 0.0
+
+
+def says_values(answer: str, texts: Iterable[str]) -> bool:
+    """Return whether these texts say every typed value of an answer."""
+    told = parse("\n".join(texts)).values
+    return all(_is_said(value, told) for value in _typed(parse(answer)))
 
 
 def _check_form(question: str) -> None:
@@ -161,7 +167,7 @@ def _check_answer(question: Question) -> None:
     if rule := rule_out(answer, question.model_copy(update={"answer": None, "accepted": ()})):
         raise Rejected("answer", rule)
     said = parse(answer)
-    typed = [value for value in said.values if value.kind != "polarity"]
+    typed = _typed(said)
     if len(typed) < len(said.values) or (not typed and not content(said.words)):
         raise Rejected("answer", "yes, no, or nothing")
     if len(answer.split()) > (_MORE_WORDS if typed else MAX_ANSWER_WORDS):
@@ -180,15 +186,16 @@ def _check_quotes(draft: Draft, batch: Batch, gold: Sequence[StoredEmail], quest
     for quote in draft.quotes:
         if not is_located(quote.words, batch.mails[quote.mail - 1].email):
             raise Rejected("quote", f"not in mail {quote.mail}")
-    by_mail = {one.number: [q.words for q in draft.quotes if batch.mails[q.mail - 1] is one] for one in batch.mails}
-    if not is_supported(question.answer or "", [words for one in gold for words in by_mail[one.number]]):
+    answer = question.answer or ""
+    quotes = {one.number: [q.words for q in draft.quotes if batch.mails[q.mail - 1] is one] for one in batch.mails}
+    of_gold = [words for one in gold for words in quotes[one.number]]
+    if share_said(answer, of_gold) < MIN_SUPPORT or not says_values(answer, (*of_gold, *map(_told, gold))):
         raise Rejected("unsupported")
     if draft.kind == "correction":
-        earlier = [words for number, quoted in by_mail.items() if number != gold[0].number for words in quoted]
-        if is_supported(question.answer or "", earlier, 1.0):
+        earlier = [words for number, quoted in quotes.items() if number != gold[0].number for words in quoted]
+        if share_said(answer, earlier) == 1:
             raise Rejected("not_corrected")
-    is_alone = any(is_supported(question.answer or "", by_mail[one.number], 1.0) for one in gold)
-    if draft.kind == "several" and is_alone:
+    if draft.kind == "several" and any(share_said(answer, quotes[one.number]) == 1 for one in gold):
         raise Rejected("one_mail", "one quote says it all")
 
 
@@ -211,8 +218,24 @@ def _check_leaks(question: Question, gold: Sequence[StoredEmail], inbox: Inbox) 
         raise Rejected("own_words")
 
 
-def _is_said(value: Value, quoted: Sequence[Value]) -> bool:
-    return any(is_comparable(other, value) and is_compatible(other, value) for other in quoted)
+def _typed(said: Parsed) -> list[Value]:
+    return [value for value in said.values if value.kind != "polarity"]
+
+
+def _is_said(value: Value, told: Sequence[Value]) -> bool:
+    """Return whether a value is told; of plain numbers the noun does not matter ("90 MW", "90 mws delivered")."""
+    return any(
+        (is_comparable(other, value) and is_compatible(other, value))
+        or (value.kind == "number" == other.kind and value.key == other.key)
+        for other in told
+    )
+
+
+def _told(stored: StoredEmail) -> str:
+    """Return all that a mail says, when it was sent included: an answer may say of which year a day is."""
+    email = stored.email
+    sent = f"{email.date:%d %B %Y}, {email.date.year}" if email.date else ""
+    return f"{email.subject}\n{email.body}\n{sent}"
 
 
 def _squeezed(text: str) -> str:

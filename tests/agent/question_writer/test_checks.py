@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.question_writer.checks import MAX_OVERLAP, check, is_located, is_supported, read_draft
+from agent.question_writer.checks import MAX_OVERLAP, check, is_located, read_draft, says_values, share_said
 from agent.question_writer.rejections import Rejected
 from inbox_env.emails import Address, Email
 from inbox_env.leaks import find_leaks, word_overlap
@@ -168,11 +168,20 @@ def test_quotes_may_leave_words_out_but_not_put_words_in():
     assert not is_located("", email)
 
 
-def test_support_is_of_every_value_and_half_of_the_words():
-    quotes = ["The dinner on 12 May costs $40, at the Blue Lion."]
-    assert is_supported("Blue Lion", quotes)
-    assert is_supported("$40.00", quotes)
-    assert is_supported("May 12", quotes)
-    assert not is_supported("$41", quotes)
-    assert not is_supported("Blue Lion on 13 May", quotes)
-    assert not is_supported("Green Dragon", quotes)
+def test_support_is_of_values_by_their_meaning_and_of_words():
+    quotes = ["The dinner on 12 May costs $40, at the Blue Lion, for 90 mws of guests."]
+    for answer in ("Blue Lion", "$40.00", "May 12", "12 May 2001", "90 MW", "the Blue Lion, $40"):
+        assert share_said(answer, quotes) == 1, answer
+        assert says_values(answer, quotes)
+    for answer in ("$41", "Blue Lion on 13 May", "40 euros", "91 MW"):
+        assert not says_values(answer, quotes), answer
+    assert share_said("Green Dragon", quotes) == 0
+    assert share_said("Blue Dragon", quotes) == 0.5
+    assert share_said("", quotes) == 0
+
+
+def test_a_year_may_come_from_the_day_of_the_mail(inbox):
+    quotes = [{"mail": 4, "words": "My train arrives in Florence at platform 9"}]
+    draft = PLACE | {"question": "When and where does Ann get off beforehand?", "quotes": quotes}
+    assert checked(inbox, draft, answer="Florence, platform 9 (2001)")
+    assert reason(inbox, draft, answer="Florence, platform 9 (2002)") == "unsupported"
