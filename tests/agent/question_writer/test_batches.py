@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 from math import log2
@@ -15,6 +16,7 @@ from agent.question_writer.batches import BATCH_MAILS, Batches, even_order
 from agent.question_writer.mails import MAX_MAIL_CHARS, askable_mails, shown
 from inbox_env.emails import Address, Email
 from inbox_env.errors import UsageError
+from inbox_env.known_items.mails import MAX_SAME_SUBJECT
 from inbox_env.store import EmailStore, build_inbox
 
 ME, ANN, BOB = Address("Me Self", "me@x.org"), Address("Ann Lee", "ann@x.org"), Address("Bob Ray", "bob@x.org")
@@ -96,6 +98,15 @@ def test_copies_undated_and_empty_mails_are_not_asked_about(tmp_path):
     store = store_of(tmp_path, mail(1, body), mail(2, body), mail(3, "ok"), undated, mail(4))
     read = [store.read("me", one.number, None).email.message_id for one in askable_mails(store, "me")]
     assert read == ["<1@x>", "<4@x>"]
+
+
+def test_of_many_mails_with_one_subject_a_few_stay_from_first_to_last(tmp_path):
+    letters = [replace(mail(number), subject=f"{'Re: ' * (number % 2)}Petition") for number in range(100)]
+    numbers = [one.number for one in askable_mails(store_of(tmp_path, *letters, mail(200)), "me")]
+    assert numbers[-1] == 101
+    assert len(numbers[:-1]) == MAX_SAME_SUBJECT
+    assert numbers[0] == 1
+    assert numbers[-2] > 90
 
 
 def test_an_inbox_without_words_is_refused(tmp_path):
