@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import mean, median
 
+from inbox_env.database import QueryTooSlow
 from inbox_env.inbox import Inbox
 from inbox_env.known_items.words import content_words
 from inbox_env.questions import Kind, Question
@@ -77,7 +78,10 @@ def _is_found(inbox: Inbox, question: Question, match: Match, limit: int) -> boo
     keywords = tuple(content_words(question.question)[:MAX_KEYWORDS])
     if not keywords:
         return False
-    result = inbox.search(SearchQuery(keywords, match=match), as_of=question.as_of, limit=limit, snippet_chars=0)
+    try:
+        result = inbox.search(SearchQuery(keywords, match=match), as_of=question.as_of, limit=limit, snippet_chars=0)
+    except QueryTooSlow:  # nobody finds anything so
+        return False
     return not set(question.message_ids).isdisjoint(hit.message_id for hit in result.hits)
 
 

@@ -16,6 +16,7 @@ from pydantic import BaseModel, ValidationError
 
 MAX_TRIES = 3
 NOT_THE_OBJECT = "Your last reply was not the JSON object that was asked for. Reply with that object and nothing else."
+_THOUGHT = re.compile(r"\s*<think>.*?</think>", re.DOTALL)  # some servers leave it in front of the reply
 _FENCED = re.compile(r"```(?:json)?\s*\n(.*)\n\s*```", re.DOTALL)
 
 Message = dict[str, str]
@@ -114,9 +115,11 @@ def _again(messages: list[Message]) -> list[Message]:
 
 
 def _read(shape: type[Reply], text: str) -> Reply | None:
-    """Return the object that is the whole of `text`, but for a code fence around it."""
-    fenced = _FENCED.fullmatch(text.strip())
+    """Return the object that is the whole of `text`, but for a thought before it and a code fence around it."""
+    thought = _THOUGHT.match(text)
+    said = text[thought.end() if thought else 0 :].strip()
+    fenced = _FENCED.fullmatch(said)
     try:
-        return shape.model_validate_json(fenced[1] if fenced else text.strip(), strict=True)
+        return shape.model_validate_json(fenced[1] if fenced else said, strict=True)
     except ValidationError:
         return None

@@ -97,7 +97,9 @@ def _confirm(args: argparse.Namespace, total: Estimate, names: Sequence[str]) ->
 
 
 def _write(store: EmailStore, batches: Mapping[str, Batches], args: argparse.Namespace, ledger: JudgeCache) -> int:
-    limits = CallLimits(concurrency=args.concurrency, max_calls=args.max_calls, max_cost=args.budget)
+    limits = CallLimits(
+        concurrency=args.concurrency, max_tokens=args.max_tokens, max_calls=args.max_calls, max_cost=args.budget
+    )
     before = ledger.spent()
     models = make_models(args.writer, args.solver or args.writer, ledger, limits, seed=args.seed)
     writer, solver = (Asker(model, ledger) for model in models)

@@ -21,6 +21,13 @@ def add_writer_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--dry-run", action="store_true", help="estimate calls, tokens and cost; send nothing")
     group.add_argument("--budget", type=float, metavar="USD", help="stop when all calls for FILE have cost this much")
     group.add_argument("--max-calls", type=int, metavar="N", help="stop after so many calls for FILE")
+    group.add_argument(
+        "--max-tokens",
+        type=int,
+        default=4096,
+        metavar="N",
+        help="most tokens of one reply, thoughts included (default 4096)",
+    )
     group.add_argument("--concurrency", type=int, default=8, metavar="N", help="calls under way at once (default 8)")
     group.add_argument(
         "--min-realism",
@@ -38,8 +45,8 @@ def check_writer_options(args: argparse.Namespace) -> None:
         raise UsageError(1, "this goes with --writer", next_step="name the model that writes the questions")
     if args.check is not None and args.writer is not None:
         raise UsageError(2, "--check and --writer do not go together", next_step="write first, then check")
-    if args.concurrency < 1 or (args.max_calls is not None and args.max_calls < 0):
-        raise UsageError(3, "--concurrency is at least 1, and --max-calls no less than 0")
+    if args.concurrency < 1 or args.max_tokens < 1 or (args.max_calls is not None and args.max_calls < 0):
+        raise UsageError(3, "--concurrency and --max-tokens are at least 1, and --max-calls no less than 0")
     if args.budget is not None and not 0 <= args.budget < float("inf"):
         raise UsageError(4, "--budget is a number of dollars")
     if not 0 <= args.min_realism <= 1:

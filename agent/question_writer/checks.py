@@ -14,13 +14,13 @@ from pydantic import ValidationError
 
 from agent.question_writer.batches import Batch
 from agent.question_writer.drafts import Draft, DraftKind
-from agent.question_writer.prompts import MAX_ANSWER_WORDS
 from agent.question_writer.rejections import Rejected
 from inbox_env.emails import Email
 from inbox_env.inbox import Inbox
 from inbox_env.leak_report import found_by_all_words
 from inbox_env.leaks import word_overlap
 from inbox_env.questions import Kind, Question
+from inbox_env.search.folding import is_cjk, words
 from inbox_env.store import StoredEmail
 from rewards.answers import contains_answer, match_answer
 from rewards.compare import is_comparable, is_compatible
@@ -29,11 +29,11 @@ from rewards.values import Parsed, Value, fold, parse, singular
 from rewards.wording import content
 
 MAX_OVERLAP = 0.75  # of a question's content words in its mail; half is what the writer is asked for
-MIN_WORDS, MAX_WORDS = 4, 45
+MIN_WORDS, MAX_CHARS = 4, 300
 MIN_SUPPORT = 0.5  # of an answer's parts in its quotes
 MAX_YEARS_AHEAD = 3
 MIN_QUOTE_CHARS = 3
-_MORE_WORDS = 2 * MAX_ANSWER_WORDS  # of an answer with a typed value in it
+MAX_ANSWER_CHARS, MAX_TYPED_CHARS = 80, 160  # of an answer, and of one with a typed value in it
 _KINDS: dict[DraftKind, Kind] = {
     "single": "single", "several": "multi", "correction": "distractor", "unanswerable": "unanswerable",
 }  # fmt: skip
@@ -91,19 +91,22 @@ def check(draft: Draft, batch: Batch, inbox: Inbox) -> Candidate:
     return Candidate(batch.number, question, hidden)
 
 
-def is_located(words: str, email: Email) -> bool:
-    """Return whether a mail holds these words: whitespace, case and fancy quotes do not matter, gaps may be dots."""
+def is_located(quote: str, email: Email) -> bool:
+    """Return whether a mail holds a quote: whitespace, case and fancy quotes do not matter, gaps may be dots."""
     text = _squeezed(f"{email.subject}\n{email.body}")
-    parts = [part for part in map(_squeezed, _GAP.split(words)) if part]
+    parts = [part for part in map(_squeezed, _GAP.split(quote)) if part]
     return sum(map(len, parts)) >= MIN_QUOTE_CHARS and all(part in text for part in parts)
 
 
 def share_said(answer: str, texts: Iterable[str]) -> float:
     """Return which share of an answer's parts, typed values and words that mean something, these texts say."""
-    said, told = parse(answer), parse("\n".join(texts))
-    words = {singular(word) for word in told.words}
+    text = "\n".join(texts)
+    if any(map(is_cjk, answer)):  # whose words are not parted by blanks
+        return float(_squeezed(answer) in _squeezed(text))
+    said, told = parse(answer), parse(text)
+    known = {singular(word) for word in told.words}
     parts = [_is_said(value, told.values) for value in _typed(said)]
-    parts += [singular(word) in words for word in dict.fromkeys(content(said.words))]
+    parts += [singular(word) in known for word in dict.fromkeys(content(said.words))]
     return sum(parts) / len(parts) if parts else 0.0
 
 
@@ -114,9 +117,8 @@ def says_values(answer: str, texts: Iterable[str]) -> bool:
 
 
 def _check_form(question: str) -> None:
-    num_words = len(question.split())
-    if not MIN_WORDS <= num_words <= MAX_WORDS:
-        raise Rejected("form", f"{num_words} words")
+    if len(words(question)) < MIN_WORDS or len(question) > MAX_CHARS:
+        raise Rejected("form", f"{len(words(question))} words, {len(question)} characters")
     if not question.isprintable() or _MARKUP.search(question):
         raise Rejected("form", "markup or an address")
     if _POINTING.search(question):
@@ -170,8 +172,8 @@ def _check_answer(question: Question) -> None:
     typed = _typed(said)
     if len(typed) < len(said.values) or (not typed and not content(said.words)):
         raise Rejected("answer", "yes, no, or nothing")
-    if len(answer.split()) > (_MORE_WORDS if typed else MAX_ANSWER_WORDS):
-        raise Rejected("answer", f"{len(answer.split())} words")
+    if not answer.isprintable() or len(answer) > (MAX_TYPED_CHARS if typed else MAX_ANSWER_CHARS):
+        raise Rejected("answer", f"{len(answer)} characters")
     if contains_answer(question.question, question):
         raise Rejected("told")
 
@@ -188,11 +190,11 @@ def _check_quotes(draft: Draft, batch: Batch, gold: Sequence[StoredEmail], quest
             raise Rejected("quote", f"not in mail {quote.mail}")
     answer = question.answer or ""
     quotes = {one.number: [q.words for q in draft.quotes if batch.mails[q.mail - 1] is one] for one in batch.mails}
-    of_gold = [words for one in gold for words in quotes[one.number]]
+    of_gold = [text for one in gold for text in quotes[one.number]]
     if share_said(answer, of_gold) < MIN_SUPPORT or not says_values(answer, (*of_gold, *map(_told, gold))):
         raise Rejected("unsupported")
     if draft.kind == "correction":
-        earlier = [words for number, quoted in quotes.items() if number != gold[0].number for words in quoted]
+        earlier = [text for number, quoted in quotes.items() if number != gold[0].number for text in quoted]
         if share_said(answer, earlier) == 1:
             raise Rejected("not_corrected")
     if draft.kind == "several" and any(share_said(answer, quotes[one.number]) == 1 for one in gold):

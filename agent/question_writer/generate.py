@@ -29,8 +29,10 @@ from inbox_env.questions import Question
 from rewards.grader import all_of
 from rewards.judge_model import JudgeFailure
 
+FIRST_WAVE = 8  # batches, that show how much a batch gives
+MAX_GROWTH = 2  # of what was asked so far is the next wave at most
 MAX_TIMES_PLANNED = 3  # batches: an inbox that gives little must not cost without end
-MIN_YIELD = 0.5  # questions of a batch that later waves are planned for at least
+GIVE_UP_AFTER = 24  # batches without a question
 MAX_UNANSWERABLE = 0.2  # of the questions: a policy that sees more learns to give up
 MAX_ROW_CHARS = 400
 Progress = Callable[[str], None]
@@ -66,10 +68,10 @@ class Written:
         """Return the counts in words."""
         counts = Counter(one.reason for one in self.rejections)
         reasons = ", ".join(f"{count:,} {reason}" for reason, count in counts.most_common())
-        lost = f", {len(self.failures):,} of them without drafts" if self.failures else ""
+        lost = f" ({len(self.failures):,} without drafts)" if self.failures else ""
         return (
-            f"{self.inbox}: {self.num_batches:,} batches{lost}; {self.num_drafts:,} drafts = "
-            f"{len(self.questions):,} questions + {len(self.rejections):,} rejected{f': {reasons}' if reasons else ''}"
+            f"{self.inbox}: batches {self.num_batches:,}{lost}; drafts {self.num_drafts:,} = "
+            f"questions {len(self.questions):,} + rejected {len(self.rejections):,}{f': {reasons}' if reasons else ''}"
         )
 
 
@@ -99,17 +101,25 @@ class QuestionWriter:
         planned = num_batches_for(self._wanted.count)
         order, outcomes = iter(self._batches), list[_Outcome]()
         written = Written(self._inbox.name)
-        size = ceil(planned / 2)  # then it is known how much a batch gives
+        size = min(FIRST_WAVE, ceil(planned / 2))
         while wave := list(islice(order, size)):
             outcomes += await all_of(map(self._outcome, wave))
             written = self._sorted(outcomes)
             self._kept = written.questions
             on_wave(written.line())
-            num_kept, num_left = len(written.questions), max(1, MAX_TIMES_PLANNED * planned) - len(outcomes)
-            if self._stop or num_kept >= self._wanted.count or num_left < 1:
-                break
-            size = min(num_left, ceil((self._wanted.count - num_kept) / max(MIN_YIELD, num_kept / len(outcomes))))
+            size = 0 if self._stop else self._next_wave(written, MAX_TIMES_PLANNED * planned)
         return written
+
+    def _next_wave(self, written: Written, most: int) -> int:
+        """Return how many more batches are likely to give what is missing, of `most` in all; 0 when it is enough."""
+        num_done, num_kept = written.num_batches, len(written.questions)
+        num_missing = self._wanted.count - num_kept
+        is_mute = len(written.failures) == num_done >= FIRST_WAVE
+        is_poor = num_kept == 0 and num_done >= GIVE_UP_AFTER
+        if num_missing <= 0 or is_mute or is_poor:
+            return 0
+        likely = ceil(num_missing * num_done / num_kept) if num_kept else most
+        return min(likely, MAX_GROWTH * num_done, most - num_done)
 
     async def _outcome(self, batch: Batch) -> _Outcome:
         try:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from agent.patient_model import Budget, PatientModel, Role, Slots
-from agent.policies.api_client import Patience
+from agent.policies.api_client import MAX_TOKENS, Patience
 from agent.policies.chat_models import load_chat
 from rewards.judge_cache import JudgeCache
 
@@ -16,7 +16,7 @@ WRITER = Role(
     "question writer",
     calls_option="--max-calls",
     cost_option="--budget",
-    tokens_option="the limit of its tokens",
+    tokens_option="--max-tokens",
     resume="run it again: it goes on where it stopped",
     mend="see to it and run it again: it goes on where it stopped",
 )
@@ -25,12 +25,13 @@ TEMPERATURE = 0.7  # of the writer, so that batches of like mails differ; the so
 
 @dataclass(frozen=True, slots=True)
 class CallLimits:
-    """How long calls are waited for and how many are made; None: without end."""
+    """How long calls are waited for, how many are made and how long a reply may be; None: without end."""
 
     call_seconds: float = 120.0
     retry_seconds: float = 180.0
     pause_seconds: float = 600.0
     concurrency: int = 8
+    max_tokens: int = MAX_TOKENS
     max_calls: int | None = None
     max_cost: float | None = None
 
@@ -51,7 +52,11 @@ def _make(
 ) -> PatientModel:
     client, patient = (
         load_chat(
-            spec, temperature=temperature, seed=seed, patience=Patience(limits.call_seconds, budget_seconds)
+            spec,
+            temperature=temperature,
+            seed=seed,
+            patience=Patience(limits.call_seconds, budget_seconds),
+            max_tokens=limits.max_tokens,
         ).client
         for budget_seconds in (limits.retry_seconds, limits.pause_seconds)
     )

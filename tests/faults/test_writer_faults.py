@@ -17,7 +17,7 @@ import pytest
 
 from agent.question_writer.asking import Asker
 from agent.question_writer.batches import Batches
-from agent.question_writer.generate import QuestionWriter, Wanted
+from agent.question_writer.generate import FIRST_WAVE, GIVE_UP_AFTER, QuestionWriter, Wanted
 from agent.question_writer.mails import askable_mails
 from agent.question_writer.models import CallLimits, make_models
 from inbox_env.errors import ExitCode, ResourceError, UpstreamError
@@ -88,10 +88,9 @@ def test_what_is_no_json_is_asked_for_again_and_else_costs_only_its_batch(player
         assert write(server, mailbox) == undisturbed[0]
     player.writer = lambda drafts: babble
     with playing(player) as server:
-        written = write(server, mailbox)
-        num_batches = written.num_batches
-        assert len(server.requests) == 3 * num_batches
-    assert (written.questions, written.num_drafts, len(written.failures)) == ([], 0, num_batches)
+        written = write(server, mailbox, count=200)
+        assert len(server.requests) == 3 * FIRST_WAVE  # a model that only babbles is not asked about every batch
+    assert (written.questions, written.num_drafts, len(written.failures)) == ([], 0, FIRST_WAVE)
     assert "no readable reply in 3 replies" in written.failures[0].detail
 
 
@@ -120,6 +119,25 @@ def test_a_solver_without_replies_proves_nothing_and_is_asked_again_by_the_next_
             asked = [request["messages"][0]["content"] for request in server.requests]
     assert [one.question for one in again.questions] == [one.question for one in undisturbed[0].questions]
     assert not any("write questions" in text for text in asked)
+
+
+def test_a_thought_and_a_fence_around_the_reply_are_left_out(player, mailbox, undisturbed):
+    def dressed(reply):
+        return f'<think>Let me see: {{"drafts": []}}\n</think>\n\n```json\n{json.dumps(reply)}\n```'
+
+    player.writer = lambda drafts: dressed({"drafts": drafts[:12]})
+    player.solver = lambda text, reply: dressed(reply)
+    with playing(player) as server:
+        assert write(server, mailbox) == undisturbed[0]
+
+
+def test_a_solver_that_proves_nothing_is_given_up(player, mailbox, undisturbed):
+    player.solver = lambda text, reply: reply | {"realism": 0.0}
+    with playing(player) as server:
+        written = write(server, mailbox, count=200)
+    assert written.questions == []
+    assert written.num_batches == GIVE_UP_AFTER
+    assert set(reasons(written)) == {"unrealistic"}
 
 
 def bent(**changes):

@@ -203,7 +203,10 @@ def test_no_question_at_all_is_a_failure_that_names_the_reasons(player, write, t
         (["--writer", "openai:http://127.0.0.1:1/v1#m", "--budget", "1"], "no price is known"),
         (["--writer", "openai:http://127.0.0.1:1/v1#m", "--budget", "-1"], "--budget is a number of dollars"),
         (["--writer", "openai:http://127.0.0.1:1/v1#m", "--budget", "nan"], "--budget is a number of dollars"),
-        (["--writer", "openai:http://127.0.0.1:1/v1#m", "--concurrency", "0"], "--concurrency is at least 1"),
+        (
+            ["--writer", "openai:http://127.0.0.1:1/v1#m", "--concurrency", "0"],
+            "--concurrency and --max-tokens are at least 1",
+        ),
         (["--writer", "openai:http://127.0.0.1:1/v1#m", "--min-realism", "2"], "between 0 and 1"),
         (["--writer", "openai:http://127.0.0.1:1/v1#m", "--inbox", "nobody"], "no inbox 'nobody'"),
         (["--writer", "openai:http://127.0.0.1:1/v1#m", "--check", "q.jsonl"], "do not go together"),
@@ -229,8 +232,10 @@ def test_several_inboxes_get_as_many_each_and_keep_to_themselves(player, tmp_pat
     player_of = {"me": player, "you": other}
 
     class Both(Player):
+        model = "m"
+
         def __init__(self):
-            self.inbox = None
+            pass
 
         def say(self, system, user):
             one = next((one for one in player_of.values() if _owner(one) in system), player)
