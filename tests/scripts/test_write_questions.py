@@ -11,7 +11,7 @@ from typing import get_args
 import pytest
 
 from agent.question_writer import rejections
-from agent.question_writer.estimate import KEPT_OF_BATCH
+from agent.question_writer.estimate import BYTES_OF_TOKEN, KEPT_OF_BATCH
 from inbox_env.questions import read_questions
 from inbox_env.store import EmailStore
 from scripts.cli import main
@@ -143,6 +143,9 @@ def test_the_estimate_is_of_the_right_size(done, write, player):
         out = write("--dry-run", server=server).out
     calls = int(re.search(r"(\d+) calls", out)[1])
     assert 0.4 < calls / len(done[2].requests) < 2.5
+    read = int(re.search(r"([\d,]+) tokens to read", out)[1].replace(",", ""))
+    sent = sum(len(one["content"].encode()) for asked in done[2].requests for one in asked["messages"]) / BYTES_OF_TOKEN
+    assert 0.3 < read / sent < 3
     assert KEPT_OF_BATCH > 1
 
 
