@@ -19,15 +19,13 @@ from dataclasses import dataclass
 from typing import Literal
 
 from inbox_env.inbox import Inbox
-from inbox_env.known_items.words import content_words
-from inbox_env.leak_report import found_by_all_words
+from inbox_env.leak_report import found_by_all_words, word_overlap
 from inbox_env.questions import Question
 from inbox_env.search.folding import words
 from inbox_env.store import EmailStore, StoredEmail
 
 LeakName = Literal["own_words", "overlap", "no_mail", "too_early", "copy", "split"]
 MAX_OVERLAP = 0.9  # of a question's content words in its mail
-MIN_WORDS = 3  # of a question, below which a share of them says nothing
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,12 +87,3 @@ def _leaks(inbox: Inbox, question: Question, seen: _Seen) -> Iterator[Leak]:
         elif (share := max(word_overlap(question, stored) for stored in gold)) >= MAX_OVERLAP:
             yield Leak(question, "overlap", f"{share:.0%}")
     yield from seen.leaks(question, gold)
-
-
-def word_overlap(question: Question, stored: StoredEmail) -> float:
-    """Return the share of the question's content words that its mail holds; 0 for a question of two words or fewer."""
-    asked = set(content_words(question.question))
-    email = stored.email
-    people = (email.sender, *email.recipients)
-    held = set(words(" ".join([email.subject, email.body, *(f"{one.name} {one.email}" for one in people)])))
-    return len(asked & held) / len(asked) if len(asked) >= MIN_WORDS else 0.0

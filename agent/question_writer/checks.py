@@ -17,8 +17,7 @@ from agent.question_writer.drafts import Draft, DraftKind
 from agent.question_writer.rejections import Rejected
 from inbox_env.emails import Email
 from inbox_env.inbox import Inbox
-from inbox_env.leak_report import found_by_all_words
-from inbox_env.leaks import word_overlap
+from inbox_env.leak_report import found_by_all_words, word_overlap
 from inbox_env.questions import Kind, Question
 from inbox_env.search.folding import is_cjk, words
 from inbox_env.store import StoredEmail

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from datetime import date
 
+from agent.question_writer.agreement import agreed
 from agent.question_writer.asking import Asker
 from agent.question_writer.checks import Candidate
 from agent.question_writer.drafts import SearchesReply, SolutionReply
@@ -21,7 +22,7 @@ from inbox_env.known_items.words import content_words
 from inbox_env.questions import Question
 from inbox_env.search.base import MAX_KEYWORDS, Match, SearchHit, SearchQuery
 from inbox_env.store import StoredEmail
-from rewards.answers import contains_answer, match_answer
+from rewards.answers import contains_answer
 
 MAX_SHOWN = 10
 _HITS_OF_SEARCH = 4
@@ -52,9 +53,10 @@ class Solver:
         if not gold <= {one.email.message_id for one in found}:
             raise Rejected("unfindable", f"{len(found)} mails found")
         solution = await self._answer(question, found)
-        if solution.answer is None or match_answer(solution.answer, question) is not True:
+        solved = None if solution.answer is None else agreed(question, solution.answer)
+        if solved is None:
             raise Rejected("unsolved", _said(solution))
-        return await self._unique(question, candidate, found)
+        return await self._unique(solved, candidate, found)
 
     async def _absent(self, question: Question, near_id: str, found: Sequence[StoredEmail]) -> Question:
         if near_id not in {one.email.message_id for one in found}:
@@ -72,7 +74,7 @@ class Solver:
         solution = await self._answer(question, others)
         if solution.answer is None:
             return question
-        is_same = match_answer(solution.answer, question) is True
+        is_same = agreed(question, solution.answer) is not None
         if question.kind != "single":  # without its newest mail, what is left may say something else
             if is_same:
                 raise Rejected("ambiguous" if question.kind == "distractor" else "one_mail", _said(solution))

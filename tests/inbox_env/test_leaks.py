@@ -81,7 +81,21 @@ def test_of_two_questions_with_one_name_only_the_leaky_one_is_left_out(store: Em
     assert without_leaks(questions, find_leaks(store, questions)) == questions[1:]
 
 
+def test_the_share_of_words_that_the_mail_holds_is_measured(store: EmailStore) -> None:
+    half = asked(
+        "a", "Which Falcon invoice arrives tomorrow?"
+    )  # which, falcon, invoice: arrives, tomorrow are not there
+    report = measure_leaks(store, [half])
+    assert report.median_overlap == 0.5
+    assert "share of them that the mail holds: 50% (median)" in report.lines()
+    report = measure_leaks(
+        store, [asked("b", "Second invoice, Falcon project due?"), half, asked("c", "Any birds near the lake?")]
+    )
+    assert report.median_overlap == 0.5
+
+
 def test_questions_without_labels_are_measured_too(store: EmailStore) -> None:
     question = asked("a", answer=None, message_ids=(), is_labelled=False)
     assert find_leaks(store, [question]) == []
-    assert measure_leaks(store, [question]).found_by_all_words is None
+    report = measure_leaks(store, [question])
+    assert report.found_by_all_words is report.median_overlap is None

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from agent.question_writer.checks import MAX_OVERLAP, check, is_located, read_draft, says_values, share_said
 from agent.question_writer.rejections import Rejected
 from inbox_env.emails import Address, Email
-from inbox_env.leaks import find_leaks, word_overlap
+from inbox_env.leak_report import word_overlap
+from inbox_env.leaks import find_leaks
 from inbox_env.store import EmailStore
 from tests.agent.question_writer.desk import ABSENT, ANN, BOTH, FIXED, PLACE, batch_of, make_inbox
 
