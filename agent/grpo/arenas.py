@@ -37,7 +37,7 @@ def check_labels(config: TrainConfig, train: Arena, held_out: Iterable[Arena]) -
         return
     if config.reward.kind == "ladder":
         raise UsageError(49, "training questions without labels", where="data.mailbox", next_step=next_step)
-    if config.warm_start.steps and config.warm_start.source == "demonstrator":
+    if config.warm_start.steps and config.warm_start.source != "own":
         next_step = 'set warm_start.source = "own" or warm_start.steps = 0'
         raise UsageError(50, "the demonstrator needs labelled questions", where="data.mailbox", next_step=next_step)
 
