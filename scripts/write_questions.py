@@ -33,6 +33,8 @@ from scripts.consent import confirm_lines
 from scripts.question_files import write_rows, write_whole
 from scripts.terminal import console, plural, safe_line
 
+REJECTS, REPLIES = "rejects.jsonl", "replies.sqlite"
+
 
 def write_by_model(args: argparse.Namespace) -> int:
     """Print the estimate and, unless that is all, write the questions of every inbox; return the exit code."""
@@ -44,11 +46,12 @@ def write_by_model(args: argparse.Namespace) -> int:
         batches = {name: _batches(store, name, args.seed) for name in dict.fromkeys(args.inbox)}
         total = _estimate(store, batches, args.count)
         _print_estimate(total, writer, solver)
+        _print_spent(_beside(args.out, REPLIES))
         if args.dry_run:
             _say("nothing was sent")
             return ExitCode.OK
         _confirm(args, total, list(batches))
-        with mailbox_lock(args.out), closing(JudgeCache(_beside(args.out, "replies.sqlite"))) as ledger:
+        with mailbox_lock(args.out), closing(JudgeCache(_beside(args.out, REPLIES))) as ledger:
             return _write(store, batches, args, ledger)
     finally:
         store.close()
@@ -84,6 +87,15 @@ def _print_estimate(total: Estimate, writer: ChatSpec, solver: ChatSpec) -> None
     calls = f"{both.num_calls:,} calls ({total.writing.num_calls:,} to write, {total.proving.num_calls:,} to prove)"
     tokens = f"{both.num_read:,} tokens to read and {both.num_written:,} to write"
     _say(f"about {plural(total.num_batches, 'batch', 'batches')}, {calls}, {tokens}: {cost}")
+
+
+def _print_spent(replies: Path) -> None:
+    """Say what earlier runs took: what they were told is not asked for again, and a budget counts it."""
+    if not replies.is_file():
+        return
+    with closing(JudgeCache(replies)) as ledger:
+        spent = ledger.spent()
+    _say(f"so far {plural(spent.num_calls, 'call')} and {spent.cost:.4f} dollars; what was said is not asked for again")
 
 
 def _confirm(args: argparse.Namespace, total: Estimate, names: Sequence[str]) -> None:
@@ -128,7 +140,7 @@ def _keep(out: Path, written: Sequence[Written]) -> None:
     rows = [
         {"inbox": one.inbox, **asdict(rejection)} for one in written for rejection in (*one.failures, *one.rejections)
     ]
-    write_rows(_beside(out, "rejects.jsonl"), rows)
+    write_rows(_beside(out, REJECTS), rows)
 
 
 def _conclude(store: EmailStore, args: argparse.Namespace, written: Sequence[Written]) -> int:
@@ -141,7 +153,7 @@ def _conclude(store: EmailStore, args: argparse.Namespace, written: Sequence[Wri
     if questions:
         for line in (*measure_leaks(store, questions).lines(), f"wrote {args.out}"):
             _say(line)
-    rejects = _beside(args.out, "rejects.jsonl")
+    rejects = _beside(args.out, REJECTS)
     if (stop := written[-1].stop) is not None:
         raise stop
     if not questions:

@@ -6,9 +6,11 @@ nothing of models.
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from pydantic import ValidationError
 
@@ -64,10 +66,11 @@ class Candidate:
     near_id: str = ""
 
 
-def read_draft(row: str) -> Draft:
-    """Return the draft that a JSON object is; raises Rejected for any other."""
+def read_draft(row: Mapping[str, Any]) -> Draft:
+    """Return the draft that an object of a reply is; raises Rejected for any other."""
+    text = json.dumps({name: value for name, value in row.items() if value is not None})
     try:
-        return Draft.model_validate_json(row, strict=True)
+        return Draft.model_validate_json(text, strict=True)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))

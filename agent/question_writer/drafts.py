@@ -30,11 +30,14 @@ class Quote(_Reply):
 
 
 class Draft(_Reply):
-    """A question as the model wrote it; `near` is the mail that an unanswerable one is nearly about."""
+    """A question as the model wrote it; `near` is the mail that an unanswerable one is nearly about.
+
+    What is null may be left out, and the other way round.
+    """
 
     kind: DraftKind
     question: Text
-    answer: Text | None
+    answer: Text | None = None
     accepted: tuple[Text, ...] = Field(default=(), max_length=6)
     quotes: tuple[Quote, ...] = Field(default=(), max_length=6)
     near: int | None = Field(default=None, ge=1)
@@ -59,4 +62,4 @@ class SolutionReply(_Reply):
     """What the mails found say: the answer (None: they do not say) and the places of the mails that say it."""
 
     answer: Text | None
-    mails: tuple[int, ...] = Field(default=(), max_length=16)
+    mails: tuple[int, ...] | None = Field(default=(), max_length=16)

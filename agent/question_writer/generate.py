@@ -6,7 +6,6 @@ in: a run that was killed and goes on ends with the same questions, none of them
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -133,7 +132,7 @@ class QuestionWriter:
 
     async def _proved(self, row: dict[str, Any], batch: Batch) -> Question | Rejection:
         try:
-            candidate = check(read_draft(json.dumps(row)), batch, self._inbox)
+            candidate = check(read_draft(row), batch, self._inbox)
             if (against := self._against(candidate.question, self._kept)) is not None:
                 raise Rejected(*against)  # for what earlier waves gave: not worth a call
             return await self._solver.prove(candidate)

@@ -20,7 +20,7 @@ from inbox_env.search.folding import words
 from inbox_env.store import EmailStore
 from rewards.judge_prompt import enclosed, plain
 
-MIN_MAIL_WORDS = 10
+MIN_MAIL_WORDS = 6
 MAX_MAIL_CHARS = 1500
 _HEADERS = ResultStyle(result_chars=1000)
 _KEY_WORDS = 60

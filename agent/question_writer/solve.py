@@ -79,7 +79,7 @@ class Solver:
             if is_same:
                 raise Rejected("ambiguous" if question.kind == "distractor" else "one_mail", _said(solution))
             return question
-        cited = [others[place - 1] for place in sorted(set(solution.mails)) if place <= len(others)]
+        cited = [others[place - 1] for place in sorted(set(solution.mails or ())) if place <= len(others)]
         if not is_same or not cited or not all(_holds(one, question) for one in cited):
             raise Rejected("ambiguous", _said(solution))
         more = (one.email.message_id for one in cited)
@@ -90,7 +90,7 @@ class Solver:
         messages = answer_messages(question.question, self._inbox.owner, _day(question), emails)
 
         def is_of_these(reply: SolutionReply) -> bool:
-            return all(1 <= place <= len(emails) for place in reply.mails)
+            return all(1 <= place <= len(emails) for place in reply.mails or ())
 
         return await self._asker.ask(SolutionReply, messages, is_of_these)
 

@@ -100,8 +100,10 @@ def test_the_same_command_again_asks_nothing_and_writes_the_same(done, capsys):
     folder, arguments, server = done
     before = {name: (folder / name).read_bytes() for name in ("q.jsonl", "q.jsonl.rejects.jsonl")}
     num_asked = len(server.requests)
+    assert main(["questions", *arguments, "--dry-run"]) == 0
+    assert f"so far {num_asked} calls and 0.0000 dollars" in capsys.readouterr().out
     assert main(["questions", *arguments]) == 0
-    assert "0 calls" in capsys.readouterr().out
+    assert "\n0 calls" in capsys.readouterr().out
     assert len(server.requests) == num_asked
     assert before == {name: (folder / name).read_bytes() for name in before}
 

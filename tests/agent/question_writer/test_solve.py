@@ -34,7 +34,7 @@ def said(answer, *mails):
 async def prove(inbox, draft, *script, min_realism=0.5):
     """Return the question, or the reason against it, and what the model was asked."""
     model = ScriptedJudge(*script)
-    candidate = check(read_draft(json.dumps(draft)), batch_of(inbox), inbox)
+    candidate = check(read_draft(draft), batch_of(inbox), inbox)
     try:
         return await Solver(Asker(model, JudgeCache()), inbox, min_realism).prove(candidate), model.asked
     except Rejected as rejected:
@@ -123,7 +123,7 @@ async def test_mails_after_the_day_of_the_question_are_never_found(tmp_path):
         ("Plan", ANN, f"The wedding number {number} takes place at the Villa Rosa near Siena.") for number in range(9)
     ]
     inbox = make_inbox(tmp_path, mails)
-    candidate = check(read_draft(json.dumps(PLACE)), batch_of(inbox), inbox)
+    candidate = check(read_draft(PLACE), batch_of(inbox), inbox)
     early = candidate.question.model_copy(update={"asked_on": inbox.read(3, as_of=None).email.date.date()})
     model = ScriptedJudge(searches(["wedding"]), said(None))
     with pytest.raises(Rejected):
