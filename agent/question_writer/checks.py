@@ -16,8 +16,9 @@ from pydantic import ValidationError
 
 from agent.question_writer.batches import Batch
 from agent.question_writer.drafts import Draft, DraftKind
+from agent.question_writer.mails import shown
 from agent.question_writer.rejections import Rejected
-from inbox_env.emails import Email
+from inbox_env.emails import Address, Email
 from inbox_env.inbox import Inbox
 from inbox_env.leak_report import found_by_all_words, word_overlap
 from inbox_env.questions import Kind, Question
@@ -86,7 +87,7 @@ def check(draft: Draft, batch: Batch, inbox: Inbox) -> Candidate:
         return Candidate(batch.number, question, near_id=_near(draft, batch).email.message_id)
     _check_answer(question)
     question = question.model_copy(update={"accepted": tuple(_same_forms(question))})
-    _check_quotes(draft, batch, gold, question)
+    _check_quotes(draft, batch, gold, question, inbox.owner)
     _check_days(question, gold)
     _check_leaks(question, gold, inbox)
     hidden = question.message_ids if draft.kind == "single" else question.message_ids[-1:]
@@ -186,14 +187,15 @@ def _same_forms(question: Question) -> Iterator[str]:
     return (form for form in question.accepted if match_answer(form, alone) is True)
 
 
-def _check_quotes(draft: Draft, batch: Batch, gold: Sequence[StoredEmail], question: Question) -> None:
+def _check_quotes(draft: Draft, batch: Batch, gold: Sequence[StoredEmail], question: Question, owner: Address) -> None:
     for quote in draft.quotes:
         if not is_located(quote.words, batch.mails[quote.mail - 1].email):
             raise Rejected("quote", f"not in mail {quote.mail}")
     answer = question.answer or ""
     quotes = {one.number: [q.words for q in draft.quotes if batch.mails[q.mail - 1] is one] for one in batch.mails}
     of_gold = [text for one in gold for text in quotes[one.number]]
-    if share_said(answer, of_gold) < MIN_SUPPORT or not says_values(answer, (*of_gold, *map(_told, gold))):
+    told = (_told(one.email, owner) for one in gold)
+    if share_said(answer, of_gold) < MIN_SUPPORT or not says_values(answer, (*of_gold, *told)):
         raise Rejected("unsupported")
     if draft.kind == "correction":
         earlier = [text for number, quoted in quotes.items() if number != gold[0].number for text in quoted]
@@ -235,11 +237,9 @@ def _is_said(value: Value, told: Sequence[Value]) -> bool:
     )
 
 
-def _told(stored: StoredEmail) -> str:
-    """Return all that a mail says, when it was sent included: an answer may say of which year a day is."""
-    email = stored.email
-    sent = f"{email.date:%d %B %Y}, {email.date.year}" if email.date else ""
-    return f"{email.subject}\n{email.body}\n{sent}"
+def _told(email: Email, owner: Address) -> str:
+    """Return all that the writer saw of a mail, and when it was sent: an answer may say of which year a day is."""
+    return f"{shown(email, owner)}\n{email.date.year if email.date else ''}"
 
 
 def _squeezed(text: str) -> str:

@@ -95,6 +95,7 @@ def test_a_thought_and_a_fence_around_the_reply_are_left_out(player, mailbox, un
 
 
 def test_a_solver_that_proves_nothing_is_given_up(player, mailbox, undisturbed):
+    player.writer = lambda drafts: drafts[:1]
     player.solver = lambda text, reply: reply | {"realism": 0.0}
     with playing(player) as server:
         written = write(server, mailbox, count=200)
@@ -153,10 +154,10 @@ def test_words_that_give_the_mail_away_are_refused_before_anybody_is_asked(playe
 def test_what_is_said_twice_is_kept_once(player, mailbox, undisturbed):
     player.writer = lambda drafts: [*drafts, *drafts]
     with playing(player) as server:
-        written = write(server, mailbox, count=10)
+        written = write(server, mailbox)
+    assert reasons(written)["copy"] + reasons(written)["surplus"] >= 2
     texts = [one.question for one in written.questions]
     assert len(texts) == len(set(texts)) > 0
-    assert reasons(written)["copy"] >= len(texts) // 2
 
 
 def test_a_solver_that_always_knows_or_never_knows_leaves_nothing_wrong(player, mailbox, undisturbed):
