@@ -20,7 +20,8 @@ from agent.question_writer.mails import shown
 from agent.question_writer.rejections import Rejected
 from inbox_env.emails import Address, Email
 from inbox_env.inbox import Inbox
-from inbox_env.leak_report import found_by_all_words, word_overlap
+from inbox_env.leak_report import measure, word_overlap
+from inbox_env.leaks import own_leaks
 from inbox_env.questions import Kind, Question
 from inbox_env.search.folding import is_cjk, words
 from inbox_env.store import StoredEmail
@@ -220,8 +221,11 @@ def _check_leaks(question: Question, gold: Sequence[StoredEmail], inbox: Inbox) 
     share = max(word_overlap(question, stored) for stored in gold)
     if share > MAX_OVERLAP:
         raise Rejected("overlap", f"{share:.0%}")
-    if found_by_all_words(inbox, question):
-        raise Rejected("own_words")
+    for leak in own_leaks(measure(inbox, question)):
+        if leak.name == "own_words":
+            raise Rejected("own_words")
+        if leak.name == "ambiguous" and question.kind != "distractor":  # what was corrected fits as well, and may
+            raise Rejected("ambiguous", leak.detail)
 
 
 def _typed(said: Parsed) -> list[Value]:

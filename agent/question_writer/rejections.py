@@ -17,7 +17,7 @@
 | `unrealistic` | whoever sees only the question finds that nobody would ask it |
 | `unfindable` | searches made from the question alone do not bring its mail |
 | `unsolved` | from the mails found, another answer follows, or none |
-| `ambiguous` | without its mail, other mail gives an answer |
+| `ambiguous` | other mail fits its words as well, or gives an answer when its own is left out |
 | `answerable` | called unanswerable, it was answered by search |
 | `not_near` | called unanswerable, it comes near nothing |
 | `copy` | it asks what an earlier one asks |
