@@ -9,7 +9,7 @@ from math import log2
 from random import Random
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from agent.question_writer.batches import BATCH_MAILS, Batches, even_order
@@ -38,6 +38,7 @@ def batches_of(store, seed=1):
     return Batches(store, "me", askable_mails(store, "me"), seed)
 
 
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.integers(1, 3000), st.integers(0, 2**32), st.floats(0, 1), st.floats(0, 1), st.floats(0, 1))
 def test_every_first_part_is_spread_evenly(size, seed, part, one, other):
     number = max(1, round(part * size))
@@ -47,6 +48,7 @@ def test_every_first_part_is_spread_evenly(size, seed, part, one, other):
     assert abs(inside - number * (high - low) / size) <= log2(number) + 4
 
 
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.integers(0, 400), st.integers(0, 2**32))
 def test_every_mail_comes_once(size, seed):
     assert sorted(even_order(size, Random(seed))) == list(range(size))

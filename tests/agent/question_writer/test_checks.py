@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import date
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from agent.question_writer.checks import MAX_OVERLAP, check, is_located, read_draft, says_values, share_said
@@ -153,6 +153,7 @@ def test_what_is_not_the_object_is_unreadable(row):
 TEXT = st.text("abcXYZ019 ,;:!?'$%()\n\t")
 
 
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     st.lists(st.text("abcXYZ019,;:!?'$%()", min_size=1), min_size=3), TEXT, TEXT, st.sampled_from((" ", "\n", " \t "))
 )
