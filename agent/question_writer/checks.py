@@ -31,7 +31,7 @@ from rewards.judge_guard import rule_out
 from rewards.values import Parsed, Value, fold, parse, singular
 from rewards.wording import content
 
-MAX_OVERLAP = 0.75  # of a question's content words in its mail; half is what the writer is asked for
+MAX_OVERLAP = 0.8  # of a question's content words in its mail; half is what the writer is asked for
 MIN_WORDS, MAX_CHARS = 4, 300
 MIN_SUPPORT = 0.5  # of an answer's parts in its quotes
 MAX_YEARS_AHEAD = 3
