@@ -12,6 +12,7 @@ from calendar import monthrange
 from collections.abc import Sequence
 from datetime import date, timedelta
 
+from inbox_env.database import QueryTooSlow
 from inbox_env.emails import Address, Email
 from inbox_env.inbox import Inbox
 from inbox_env.known_items.names import long_forms
@@ -64,7 +65,10 @@ def fitting_mails(inbox: Inbox, question: Question, gold: Sequence[StoredEmail])
     first, last = said_days(question.question, question.asked_on)
     query = SearchQuery(tuple(held[:MAX_KEYWORDS]), *_people(inbox, held, email), first, last)
     limit = MAX_OTHERS + len(question.message_ids)
-    hits = inbox.search(query, as_of=question.as_of, limit=limit, snippet_chars=0).hits
+    try:
+        hits = inbox.search(query, as_of=question.as_of, limit=limit, snippet_chars=0).hits
+    except QueryTooSlow:
+        return None
     golden = {stored.number for stored in gold}
     others = [hit.number for hit in hits if hit.number not in golden and hit.message_id not in question.message_ids]
     return tuple(number for number in others if not _repeats(inbox, number, email))[:MAX_OTHERS]

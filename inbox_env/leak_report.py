@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from statistics import mean, median, quantiles
 
 from inbox_env.ambiguity import fitting_mails, mail_words
+from inbox_env.database import QueryTooSlow
 from inbox_env.inbox import Inbox
 from inbox_env.known_items.words import content_words, timeless_words
 from inbox_env.questions import AnswerType, Kind, Question
@@ -153,7 +154,10 @@ def _is_found(inbox: Inbox, question: Question, keywords: Sequence[str], match: 
     if not keywords:
         return False
     query = SearchQuery(tuple(keywords[:MAX_KEYWORDS]), match=match)
-    result = inbox.search(query, as_of=question.as_of, limit=limit, snippet_chars=0)
+    try:
+        result = inbox.search(query, as_of=question.as_of, limit=limit, snippet_chars=0)
+    except QueryTooSlow:  # nobody finds anything so
+        return False
     return not set(question.message_ids).isdisjoint(hit.message_id for hit in result.hits)
 
 

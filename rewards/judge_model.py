@@ -16,6 +16,7 @@ from pydantic import BaseModel, ValidationError
 
 MAX_TRIES = 3
 NOT_THE_OBJECT = "Your last reply was not the JSON object that was asked for. Reply with that object and nothing else."
+_THOUGHT = re.compile(r"\s*<think>.*?</think>", re.DOTALL)  # some servers leave it in front of the reply
 _FENCED = re.compile(r"```(?:json)?\s*\n(.*)\n\s*```", re.DOTALL)
 
 Message = dict[str, str]
@@ -83,11 +84,16 @@ class Spent:
 
 
 async def ask_for(
-    shape: type[Reply], model: JudgeModel, messages: list[Message], check: Callable[[Reply], bool] = lambda _: True
+    shape: type[Reply],
+    model: JudgeModel,
+    messages: list[Message],
+    check: Callable[[Reply], bool] = lambda _: True,
+    *,
+    what: str = "verdict",
 ) -> tuple[Reply, Spent]:
     """Return the reply as an object of `shape` that passes `check`; what is no such object is asked for again, twice.
 
-    Raises JudgeFailure when there is still none.
+    Raises JudgeFailure when there is still none; `what` is what its text calls it.
     """
     cost = 0.0
     for num_calls in range(1, MAX_TRIES + 1):
@@ -99,7 +105,7 @@ async def ask_for(
         found = _read(shape, reply.text)
         if found is not None and check(found):
             return found, Spent(num_calls, cost)
-    raise JudgeFailure(f"no readable verdict in {MAX_TRIES} replies", MAX_TRIES, cost)
+    raise JudgeFailure(f"no readable {what} in {MAX_TRIES} replies", MAX_TRIES, cost)
 
 
 def _again(messages: list[Message]) -> list[Message]:
@@ -109,9 +115,11 @@ def _again(messages: list[Message]) -> list[Message]:
 
 
 def _read(shape: type[Reply], text: str) -> Reply | None:
-    """Return the object that is the whole of `text`, but for a code fence around it."""
-    fenced = _FENCED.fullmatch(text.strip())
+    """Return the object that is the whole of `text`, but for a thought before it and a code fence around it."""
+    thought = _THOUGHT.match(text)
+    said = text[thought.end() if thought else 0 :].strip()
+    fenced = _FENCED.fullmatch(said)
     try:
-        return shape.model_validate_json(fenced[1] if fenced else text.strip(), strict=True)
+        return shape.model_validate_json(fenced[1] if fenced else said, strict=True)
     except ValidationError:
         return None

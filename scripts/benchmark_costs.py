@@ -33,14 +33,23 @@ def seconds_per_episode(folder: Path, keys: Sequence[str]) -> float | None:
 
 def api_cost(chat: ChatSpec, grades: Sequence[Grade]) -> float | None:
     """Return dollars for 1,000 episodes at litellm's prices; None for a model that it has no price of."""
-    if chat.kind == "openai" or not grades:
+    if not grades:
+        return None
+    cost = token_cost(chat, sum(one.num_prompt_tokens for one in grades), sum(one.num_tokens for one in grades))
+    return None if cost is None else 1000 * cost / len(grades)
+
+
+def token_cost(chat: ChatSpec, num_prompt_tokens: int, num_tokens: int) -> float | None:
+    """Return dollars for so many tokens read and written, at litellm's prices; None for a model without one."""
+    if chat.kind == "openai":
         return None  # whose server it is, litellm cannot know
-    tokens = [sum(one.num_prompt_tokens for one in grades), sum(one.num_tokens for one in grades)]
     try:
-        prices = load_litellm().cost_per_token(chat.model, prompt_tokens=tokens[0], completion_tokens=tokens[1])
+        prices = load_litellm().cost_per_token(
+            chat.model, prompt_tokens=num_prompt_tokens, completion_tokens=num_tokens
+        )
     except Exception:  # of no one class: a model without a price
         return None
-    return 1000 * float(sum(prices)) / len(grades)
+    return float(sum(prices))
 
 
 def machine_cost(seconds: float | None, price_per_hour: float | None) -> float | None:

@@ -56,7 +56,9 @@ COMMANDS = {
     "train": Command("scripts.train_email_agent", "Train an agent to find the right email.", is_async=True),
     "bench": Command("scripts.benchmark", "Compare policies on the same questions.", is_async=True),
     "judge-audit": Command("scripts.judge_audit", "Measure how far a judge can be believed.", is_async=True),
-    "questions": Command("scripts.generate_questions", "Generate questions with known answers from a mailbox."),
+    "questions": Command(
+        "scripts.generate_questions", "Generate questions with known answers from a mailbox.", is_async=True
+    ),
     "pretrain": Command(
         "scripts.pretrain_base",
         "Train the laptop base model from scratch: tokenizer, copy drills, warm start on demonstrations.",

@@ -5,6 +5,10 @@ has no answer. Most are for find mode, where the mail counts and not the words o
 answer that can be checked by its text: an amount, a date, a time, a phone number, a place, a sender. The same mailbox
 and seed give the same questions. What they give away is printed: see that few are found by their own words.
 
+With --writer MODEL a chat model writes them, with answers: batches of mails, spread evenly over time, go to the model;
+each draft is then checked against its mail, and a second pass has to find the answer by search, and no other. What it
+takes is estimated first; with --dry-run that is all, and nothing is sent.
+
 With --check FILE nothing is generated: the questions of any file are checked against their mailbox. Each that gives its
 mail away, has no mail, fits another mail as well, or comes twice is named with its reason; --against names the files of
 other splits, from which it has to differ. --fix writes the sound ones, and those that a small change mends.
@@ -21,8 +25,10 @@ from inbox_env.known_items.generate import KnownItems, generate_known_items
 from inbox_env.leak_report import measure_leaks
 from inbox_env.questions import Question
 from inbox_env.store import EmailStore
-from scripts.question_check import add_check_arguments, check_questions, check_writable, write_whole
+from scripts.question_check import add_check_arguments, check_questions
+from scripts.question_files import check_writable, write_whole
 from scripts.terminal import console, safe_line
+from scripts.writer_options import add_writer_options, check_writer_options
 
 MAX_LENDERS = 2
 
@@ -46,10 +52,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--out", type=Path, metavar="FILE", help="JSON Lines file to write")
     add_check_arguments(parser)
+    add_writer_options(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Generate, write and print the leak report; return the exit code."""
+    check_writer_options(args)
     if args.check is not None:
         return check_questions(args)
     if args.fix is not None or args.rows is not None or args.against:
@@ -59,6 +67,10 @@ def run(args: argparse.Namespace) -> int:
     if args.count < 1:
         raise UsageError(1, "--count is at least 1")
     check_writable(args.out)
+    if args.writer is not None:
+        from scripts.write_questions import write_by_model  # needs the extra with the model's client
+
+        return write_by_model(args)
     store = EmailStore.open(args.mailbox)
     try:
         questions = _generate(store, args)

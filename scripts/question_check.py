@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import argparse
-import json
-import os
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from inbox_env.errors import ExitCode, UsageError
+from inbox_env.errors import ExitCode
 from inbox_env.inbox import Inbox
 from inbox_env.leak_fixes import Fix, mend
 from inbox_env.leak_report import measure, summarise
 from inbox_env.leaks import Leak, find_leaks, inboxes_in_two_splits
-from inbox_env.questions import Question, read_questions, write_questions
+from inbox_env.questions import Question, read_questions
 from inbox_env.store import EmailStore
+from scripts.question_files import check_writable, write_rows, write_whole
 from scripts.terminal import console, safe_line
 
 
@@ -59,29 +58,13 @@ def check_questions(args: argparse.Namespace) -> int:
         (*(leak.line() for leak in leaks), *mended, *summarise(figures).lines(), *warnings, _total(questions, leaks))
     )
     if args.rows is not None:
-        _write_rows(args.rows, [{**one.row(), "leaks": _names(leaks, one.question)} for one in figures])
+        write_rows(args.rows, [{**one.row(), "leaks": _names(leaks, one.question)} for one in figures])
         _print([f"wrote {args.rows}"])
     if args.fix is not None:
         write_whole(args.fix, kept)
         left = len(questions) - len(kept)
         _print([f"wrote {args.fix}: {len(fixes):,} questions mended, {left:,} left out"])
     return ExitCode.OK
-
-
-def check_writable(path: Path) -> None:
-    """Raise UsageError when nothing can be written at `path`."""
-    if path.is_dir() or not path.parent.is_dir():
-        raise UsageError(2, "cannot write questions here", where=str(path), next_step="name a file in a folder")
-
-
-def write_whole(path: Path, questions: Sequence[Question]) -> None:
-    """Write a question file, whole or not at all."""
-    partial = _partial(path)
-    try:
-        write_questions(partial, questions)
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def _sound(
@@ -125,19 +108,6 @@ def _total(questions: Sequence[Question], leaks: Sequence[Leak]) -> str:
 
 def _names(leaks: Sequence[Leak], question: Question) -> list[str]:
     return [leak.name for leak in leaks if leak.question is question]
-
-
-def _write_rows(path: Path, rows: Iterable[dict[str, object]]) -> None:
-    partial = _partial(path)
-    try:
-        partial.write_text("".join(f"{json.dumps(row)}\n" for row in rows), encoding="utf-8")
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
-
-
-def _partial(path: Path) -> Path:
-    return path.with_name(f"{path.name}.{os.getpid()}.partial")
 
 
 def _print(lines: Iterable[str]) -> None:

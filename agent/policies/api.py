@@ -13,7 +13,7 @@ from ipaddress import ip_address
 from typing import Any
 from urllib.parse import urlsplit
 
-from agent.policies.api_client import ApiClient, Completion, Message, Patience, RawCall
+from agent.policies.api_client import MAX_TOKENS, ApiClient, Completion, Message, Patience, RawCall
 from agent.policy import TokenTrace, Usage
 from agent.prompts import system_prompt
 from agent.tagged_syntax import TaggedJson
@@ -101,12 +101,20 @@ class ApiPolicy:
         return ApiActor(self.client, system_prompt(self._prompt, opening), opening.question)
 
 
-def load_api(spec: str, *, temperature: float = 0.0, seed: int = 0, patience: Patience | None = None) -> ApiPolicy:
+def load_api(
+    spec: str,
+    *,
+    temperature: float = 0.0,
+    seed: int = 0,
+    patience: Patience | None = None,
+    max_tokens: int = MAX_TOKENS,
+) -> ApiPolicy:
     """Return the policy `api:PROVIDER/MODEL`; raises UsageError when litellm is not installed or no model is named."""
     model = spec.removeprefix(API)
     if not all(model.partition("/")):
         raise UsageError(66, f"no model named by {spec!r}", next_step="write api:PROVIDER/MODEL, as litellm names them")
-    return ApiPolicy(make_client(model, temperature=temperature, seed=seed, patience=patience))
+    client = make_client(model, temperature=temperature, seed=seed, patience=patience, max_tokens=max_tokens)
+    return ApiPolicy(client)
 
 
 def make_client(model: str, *, base_url: str | None = None, **options: Any) -> ApiClient:

@@ -24,6 +24,7 @@ from inbox_env.errors import UpstreamError
 _LOGGERS = ("LiteLLM", "LiteLLM Router", "LiteLLM Proxy", "stamina")
 _REFUSED = {401: "the API refuses the key", 403: "the API refuses access", 404: "the API has no such model"}
 _PASSING = {408, 409, 425, 429}
+MAX_TOKENS = 4096  # of one reply
 Message = dict[str, Any]
 
 
@@ -68,7 +69,7 @@ class ApiClient:
         api_key: str | None = None,
         temperature: float = 0.0,
         seed: int = 0,
-        max_tokens: int = 4096,
+        max_tokens: int = MAX_TOKENS,
         patience: Patience | None = None,
     ) -> None:
         self.model = model

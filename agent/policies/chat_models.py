@@ -21,7 +21,7 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from agent.policies.api import ApiActor, destination, is_loopback, load_api
-from agent.policies.api_client import ApiClient, Patience
+from agent.policies.api_client import MAX_TOKENS, ApiClient, Patience
 from agent.policies.plain_json import PlainJsonActor
 from agent.policy import Actor, Opening
 from agent.prompts import system_prompt
@@ -116,6 +116,7 @@ def load_chat(
     seed: int = 0,
     patience: Patience | None = None,
     toolset: Toolset | None = None,
+    max_tokens: int = MAX_TOKENS,
 ) -> ChatPolicy:
     """Return the policy that a chat model's spec names; a server that is to name its model is asked for it.
 
@@ -126,11 +127,14 @@ def load_chat(
         raise UsageError(68, f"{spec!r} names no chat model", next_step="write api:PROVIDER/MODEL or openai:URL#MODEL")
     toolset = toolset or own_toolset()
     if chat.kind != "openai":
-        played = load_api(f"api:{chat.model}", temperature=temperature, seed=seed, patience=patience)
+        played = load_api(
+            f"api:{chat.model}", temperature=temperature, seed=seed, patience=patience, max_tokens=max_tokens
+        )
         return ChatPolicy(spec, played.client, toolset, protocol=chat.protocol)
     if find_spec("litellm") is None:
         raise UsageError(69, "a model behind an API needs litellm", next_step='pip install "mailsleuth[api]"')
-    return _load_server(spec, chat, toolset, temperature=temperature, seed=seed, patience=patience)
+    options = {"temperature": temperature, "seed": seed, "patience": patience, "max_tokens": max_tokens}
+    return _load_server(spec, chat, toolset, **options)
 
 
 def _load_server(spec: str, chat: ChatSpec, toolset: Toolset, **options: Any) -> ChatPolicy:

@@ -96,7 +96,7 @@ def known_mails(store: EmailStore, inbox: str) -> KnownMails:
     owner = store.info(inbox).owner
     correspondents = _correspondents(store, inbox, owner)
     facts = [_fact(stored.number, stored.email, owner, correspondents) for stored in store.emails(inbox)]
-    days = _plausible_days([fact.sent for fact in facts if fact.sent is not None])
+    days = plausible_days([fact.sent for fact in facts if fact.sent is not None])
     subjects = Counter(fact.subject for fact in facts)
     copies: dict[str, list[_Fact]] = {}
     for fact in facts:
@@ -208,7 +208,7 @@ def _known(stored: StoredEmail, sent: date, owner: Address, ids: tuple[str, ...]
     return KnownMail(stored.number, email, sent, own_text(email), subject, _other(email, owner), is_by_owner, ids)
 
 
-def _plausible_days(days: list[date]) -> tuple[date, date] | None:
+def plausible_days(days: list[date]) -> tuple[date, date] | None:
     """Return the first and last day of nearly all mails: clocks that were wrong say 1979 or 2044."""
     if not days:
         return None

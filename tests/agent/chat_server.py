@@ -87,9 +87,9 @@ class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def do_POST(self):
-        body = self.rfile.read(int(self.headers["Content-Length"]))
+        self.asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         with self.server.lock:
-            self.server.requests.append(json.loads(body))
+            self.server.requests.append(self.asked)
             self.server.headers.append(dict(self.headers))
             self.server.times.append(time.monotonic())
             script = self.server.script

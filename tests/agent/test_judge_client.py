@@ -8,8 +8,9 @@ import time
 
 import pytest
 
-from agent.judge_client import MAX_FAILURES, make_judge_model
+from agent.judge_client import make_judge_model
 from agent.judge_config import JudgeConfig
+from agent.patient_model import MAX_FAILURES
 from inbox_env.errors import ExitCode, ResourceError, UpstreamError, UsageError
 from inbox_env.questions import Question
 from rewards.grader import all_of
