@@ -14,6 +14,7 @@ from random import Random
 from agent.policies.question_words import content_words, proper_names
 from agent.policies.scripted import Gold, Script, ScriptedPolicy, answer, hit_numbers, perfect_reader, read, search
 from inbox_env.actions import Opening
+from inbox_env.known_items.words import timeless_words
 from inbox_env.questions import Question
 
 IsListed = Callable[[Question, tuple[str, ...]], bool]
@@ -24,16 +25,6 @@ ONE_WORD = 0.15
 PERSON = 0.6  # of the pairs: one word is the person's
 MAX_TRIES = 12
 ANSWER = "in this mail"  # find mode judges the mail that is cited, not the words
-
-_TIMES = frozenset(
-    (
-        "january february march april may june july august september october november december spring summer autumn "
-        "winter early middle end towards around ago day days week weeks month months year years few couple two three"
-    ).split()
-)
-_ASKING = frozenset(
-    "find looking mail mails message note mention mentions something send sent came wrote write".split()
-)
 
 
 def recall(gold: Gold, is_listed: IsListed, seed: int = 0) -> ScriptedPolicy:
@@ -97,4 +88,4 @@ def _draw(people: Sequence[str], topic: Sequence[str], random: Random) -> tuple[
 
 
 def _is_about_asking(word: str) -> bool:
-    return word.lower() in _TIMES or word.lower() in _ASKING or word.isdigit()
+    return word.isdigit() or not timeless_words(word)

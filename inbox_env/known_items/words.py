@@ -83,8 +83,8 @@ _TIMES = frozenset(
     (
         "january february march april may june july august september october november december jan feb mar apr jun jul "
         "aug sep sept oct nov dec spring summer autumn fall winter day days week weeks month months year years ago few "
-        "two three couple last early late middle end beginning around recently yesterday monday tuesday wednesday "
-        "thursday friday saturday sunday"
+        "two three couple last early late middle end beginning towards around recently yesterday monday tuesday "
+        "wednesday thursday friday saturday sunday"
     ).split()
 )
 
