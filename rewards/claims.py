@@ -103,5 +103,8 @@ def _latest(text: str) -> str:
         return text
     last = max(changes, key=lambda found: found.end())
     before, after = text[: last.start()], text[last.end() :]
-    kinds = {value.kind for value in parse(after).values}
+    values, words, _ = parse(after)
+    if "from" in words:  # "cut to $4 from $2" tells both ends
+        return text
+    kinds = {value.kind for value in values}
     return f"{without_kinds(before, kinds)} {after}" if kinds else after

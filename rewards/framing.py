@@ -33,6 +33,7 @@ _OPENINGS = tuple(
     re.compile(pattern, _FLAGS)
     for pattern in (
         _ANSWER,
+        r"(?P<frame>(?:it|that|this)(?:'s|\s(?:is|was|will be|would be)))\s(?!not\b|never\b)(?:that\s)?",
         rf"(?:according to|as per|per)\s(?P<frame>{_INSIDE}{{1,90}})[,:](?!\d)\s*",
         rf"(?:based on|going by|judging by|from|in|as (?:stated|said|written|mentioned) in)\s"
         rf"(?P<frame>{_INSIDE}{{0,60}}\b{_NOUN}\b{_INSIDE}{{0,60}}?)(?:[,:](?!\d)|\s(?=(?:he|she|they|it)\b))\s*",
@@ -54,7 +55,7 @@ _CLOSINGS = tuple(
         rf"[\s,;(\[-]+(?P<frame>(?:that|this|which)(?:'s| is) what\s{_WHO}(?:\s(?:from|of|by)\s{_W}(?: {_W}){{0,2}})?"
         rf"\s{_SAYS}{_TIME})",
         rf"\s*[,;-]+\s*(?P<frame>{_WHO}\s{_SAYS}{_TIME})",
-        rf"\s*[,;-]+\s*(?P<frame>{_SAYS}\s{_WHO}{_TIME})",
+        rf"\s*[,;-]+\s*(?P<frame>(?:says?|said|writes|wrote)\s{_WHO}{_TIME})",
         rf"\s*[(\[](?P<frame>(?:see\s|source:?\s)?{_NOUN}[\s#:]*\d+)",
     )
 )

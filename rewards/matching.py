@@ -23,7 +23,7 @@ from rewards.wording import (
 
 _PRONOUNS = frozenset("it they he she we i that this".split())
 _VERBS = frozenset("did do does has have had is are was were will would can could".split())
-_YET = frozenset(("yet", "already"))
+_YET = frozenset(("already",))
 _BARE = frozenset({"number", "polarity"})  # said in passing about anything: a sentence around them must be on topic
 
 
@@ -81,10 +81,17 @@ def _match_values(parsed: Parsed, form: GoldForm, key: GoldKey) -> bool:
             return False  # "4820" may stand for $4,820 only when it is all that is said
     if form.is_ordered and any(indices != sorted(indices) for indices in taken.values()):
         return False
+    if form.is_ordered and _is_turned_round(parsed.words):
+        return False
     units = {parsed.values[index].unit for indices in taken.values() for index in indices}  # "90 minutes": "1.5 hours"
     if is_bare and not all(_is_known(word, key) or singular(word) in units | DOUBTS for word in content(parsed.words)):
         return False
     return form.required_words <= set(parsed.words)
+
+
+def _is_turned_round(words: tuple[str, ...]) -> bool:
+    """Whether a change is told from its end: "to $4 from $2"."""
+    return "from" in words and "to" in words[: words.index("from")]
 
 
 def _is_on_topic(said: tuple[str, ...], key: GoldKey) -> bool:

@@ -18,7 +18,7 @@ _BIG = "|".join((*_SCALES, *_FACTORS))
 _NUMBER_WORDS = re.compile(rf"\b(?:an?\s(?=(?:{_BIG})\b))?(?:{_ANY})(?:(?:-|\s|,\s|\sand\s)(?:{_ANY}))*\b")
 _HOUR = rf"(?P<hour>(?:{ONES}|ten|eleven|twelve|\d{{1,2}}))(?![\w:])"
 _PAST_HOUR = re.compile(
-    rf"\b(?:(?P<half>half)\s(?P<halfside>past)|(?:an?\s)?(?P<quarter>quarter)\s(?P<quarterside>past|after|to|of|before)"
+    rf"\b(?:(?P<half>half)\s(?P<halfside>past)|(?:an?\s)?(?P<quarter>quarter)\s(?P<quarterside>past|after|to|before)"
     rf"|(?P<late>twenty(?:[- ]five)?)\s(?P<lateside>to)"  # "ten to six" may be from ten to six
     rf"|(?P<count>{SMALL}|(?:{TENS})(?:[- ](?:{ONES}))?|\d{{1,2}})\s"
     r"(?:minutes?\s(?P<side>past|after|to|before)|(?P<pastside>past)))"
@@ -93,7 +93,7 @@ def _clock(match: re.Match[str]) -> str:
     hour = number_or_digits(match["hour"])
     if not 1 <= hour <= 12 or not 0 < minutes < 60:
         return match.group()
-    if side in ("to", "of", "before"):
+    if side in ("to", "before"):
         hour, minutes = (hour - 2) % 12 + 1, 60 - minutes
     return f"{hour}:{minutes:02d}"
 

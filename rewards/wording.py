@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 _STOP = """a about an approximately approx are around as at be been between both by did do does for from had has have he
 her his i in into is it its just me my of on our roughly said says she so that the their them then there they this to up
-us was we were which will with would you your answer final exactly total only also"""
+us was we were which will with would yet you your answer final exactly total only also"""
 _GENERIC = """auditorium bank bar bldg boardroom building cafe campus center centre club co company conf conference corp
 corporation dept department drive floor gmbh group hall hotel inc inn limited llc llp lounge ltd number no office park
 plc restaurant road room rm school shop st store street suite team theater theatre tower trip project meeting code"""
@@ -22,7 +22,8 @@ mistaken rejected denied refuted"""
 _DENIALS = """not isnt wasnt arent werent dont doesnt didnt never hasnt havent hadnt wont wouldnt couldnt shouldnt
 cannot cant"""
 _BOUNDS = "more less over under above below before after until least most minus plus than beyond nearly almost"
-_TURNS = "refused declined cancelled canceled withdrawn disputed retracted changed replaced postponed revised"
+_TURNS = """refused declined cancelled canceled withdrawn disputed retracted changed replaced postponed revised
+waived refunded mistake typo obsolete outdated superseded void voided expired"""
 _MEASURES = "second minute hour day week month year mw mwh kw kwh gw gwh bcf kg km cm ft gb mb tb mile"
 _NICKNAMES = """william bill will billy,robert bob rob robbie bobby,richard rick dick rich,james jim jimmy,john jack
 johnny jon,jeffrey jeff geoffrey geoff,david dave,michael mike mick,christopher chris,christine chris christina tina,

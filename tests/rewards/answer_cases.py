@@ -11,7 +11,7 @@ from typing import NamedTuple
 from inbox_env.questions import Question, read_questions
 from rewards.values import MONTHS, parse
 
-FRAMES = (  # the first eleven were written before the framing was, the last seven were first tried when it stood
+FRAMES = (  # all written before the matcher could take any of them off
     "{}",
     "It is {}.",
     "According to the mail, it was {}.",

@@ -8,7 +8,7 @@ import pytest
 
 from inbox_env.questions import Question
 from rewards.answers import match_answer
-from tests.rewards.answer_cases import FRAMES, forms_of, real_near_misses, real_questions
+from tests.rewards.answer_cases import FRAMES, forms_of, read_pairs, real_near_misses, real_questions
 
 MAX_UNDECIDED = 0.1
 STRIDE = 37  # of the near misses in each frame; those without a frame are all tried in test_answers.py
@@ -46,3 +46,13 @@ def test_the_day_in_a_frame_is_no_answer(shared_data):
                 num_tried += 1
                 assert match_answer(frame.format("something else", gold), question) is not True, (frame, gold)
     assert num_tried > 1_000
+
+
+def test_pairs_that_the_matcher_was_not_made_on():
+    right, wrong = (
+        Counter(match_answer(pair.given, pair.asked()) for pair in read_pairs("answer_pairs_held_out.txt", sign))
+        for sign in "+-"
+    )
+    assert min(right.total(), wrong.total()) >= 60
+    assert right[False] == wrong[True] == 0
+    assert right[None] <= MAX_UNDECIDED * right.total()
