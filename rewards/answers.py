@@ -9,8 +9,10 @@ without a judge undecided is not right. Knows nothing of trajectories or rewards
 from __future__ import annotations
 
 import re
+from collections.abc import Set
 from datetime import date
 from functools import lru_cache
+from itertools import pairwise
 
 from inbox_env.questions import Question
 from rewards.claims import Claim, claim_of
@@ -20,7 +22,7 @@ from rewards.gold import GoldForm, GoldKey, make_key, plain_text, squeeze_code
 from rewards.matching import match_form, with_polarity
 from rewards.relative import with_dates
 from rewards.values import Parsed, Value, fold, normal, parse
-from rewards.wording import BOUNDS, DENIALS, DOUBTS, TURNS, content
+from rewards.wording import BOUNDS, DENIALS, DOUBTS, MAIL_WORDS, TURNS, content
 from rewards.zones import in_zone_of
 
 MAX_ANSWER_CHARS = 400
@@ -30,6 +32,7 @@ _EARLIER = frozenset(
 )
 _AMOUNTS = frozenset(("money", "percent", "number"))
 _SCALES = (1.0, 1e2, 1e3, 1e6, 1e9, 1e-2, 1e-3, 1e-6, 1e-9)  # of what may be left out: "14.8" for "14.8 million"
+_MOMENTS = frozenset(("date", "time", "weekday", "ordinal"))
 _DETAILS = frozenset({"zone", "daypart", "rate", "polarity"})
 
 
@@ -55,19 +58,30 @@ def contains_answer(text: str, question: Question) -> bool:
 @lru_cache(maxsize=16384)
 def _decide(given: str, answer: str, accepted: tuple[str, ...], question: str, today: date | None) -> bool | None:
     key = make_key(answer, accepted, question)
+    if given.rstrip().endswith("?") and not any(form.rstrip().endswith("?") for form in (answer, *accepted)):
+        return _weigh(given, key, today)  # who asks back says nothing
     if _is_form(given, key):
         return True
     said = unframed(given)
     if _is_form(said, key):
         return True
     whole = _weigh(said, key, today)
-    if whole or "polarity" in key.kinds or key.words & DENIALS:
+    if "polarity" in key.kinds or key.words & DENIALS:
         return whole
     claim = claim_of(said)
-    if claim.text == said or (claim.is_changed and key.asked & _EARLIER):
+    if claim.text == said:
         return whole
     verdict = _weigh_claim(claim, key, today)
-    return whole if verdict is None else verdict
+    if whole and verdict is None and _tells_a_change(key):
+        return True
+    if claim.is_changed and key.asked & _EARLIER:
+        return None if verdict or whole else whole
+    return verdict if verdict is not None or whole else whole
+
+
+def _tells_a_change(key: GoldKey) -> bool:
+    """Whether the gold answer is what changed and into what: "from $4 to $2"."""
+    return any(form.is_ordered and len(form.required) > 1 for form in key.forms)
 
 
 def _is_form(text: str, key: GoldKey) -> bool:
@@ -99,7 +113,7 @@ def _weigh_text(text: str, key: GoldKey, today: date | None) -> bool | None:
         form = key.forms[verdicts.index(True)]
         bare = (value for value in form.parsed.values if value.kind == "number")
         year = today.year if today else 0
-        is_clear = not (_is_doubtful(parsed, key) or _says_more(parsed, (*key.values, *bare), year))
+        is_clear = not ("?" in text or _is_doubtful(parsed, key) or _says_more(parsed, (*key.values, *bare), year))
         return True if is_clear else None
     return False if False in verdicts else None
 
@@ -140,7 +154,10 @@ def _is_another_number(parsed: Parsed, key: GoldKey) -> bool:
 
 def _says_more(parsed: Parsed, gold: tuple[Value, ...], year: int) -> bool:
     """Whether the given answer holds a second value of a gold type, or a year that nothing vouches for."""
+    amounts = {value.key[0] for value in gold if value.kind in _AMOUNTS}
     for value in parsed.values:
+        if value.kind == "number" and not value.unit and value.key[0] not in amounts and _has_amount(gold):
+            return True
         rivals = [other for other in gold if is_comparable(value, other)]
         if rivals and not _agrees(value, rivals):
             return True
@@ -149,13 +166,35 @@ def _says_more(parsed: Parsed, gold: tuple[Value, ...], year: int) -> bool:
     return False
 
 
+def _has_amount(gold: tuple[Value, ...]) -> bool:
+    return any(value.kind in ("money", "percent") for value in gold)
+
+
 def _agrees(value: Value, gold: list[Value]) -> bool:
     return any(is_comparable(value, other) and is_compatible(value, other) for other in gold)
 
 
 def _is_doubtful(parsed: Parsed, key: GoldKey) -> bool:
-    """Whether a word takes the answer back or turns a value into a bound, unless gold or question say it too."""
+    """Whether a word takes the answer back or turns a value into a bound, unless gold or question say it too.
+
+    A day or time may also be that of a mail that the answer speaks of.
+    """
     has_no = Value("polarity", unit="no") in key.values
     doubts = {word for word in parsed.words if word in DOUBTS} - key.words
     turns = {word for word in parsed.words if word in BOUNDS or word in TURNS} - key.words - key.asked
-    return bool(turns or (doubts and not (has_no and doubts <= DENIALS)))
+    turns |= _before_values(parsed, BOUNDS) - key.words - key.asked_bounds
+    if key.kinds & _MOMENTS:
+        turns |= MAIL_WORDS.intersection(parsed.words) - key.words - key.asked
+    is_denied = "polarity" not in key.kinds and "no" not in key.words and _says_no(parsed)
+    return bool(turns or is_denied or (doubts and not (has_no and doubts <= DENIALS)))
+
+
+def _before_values(parsed: Parsed, words: Set[str]) -> set[str]:
+    """Which of `words` stand right before a value: "after" of "after about 1:30 pm"."""
+    said = content(parsed.tokens)
+    return {word for word, after in pairwise(said) if word in words and after[0] == "#"}
+
+
+def _says_no(parsed: Parsed) -> bool:
+    """Whether a "no" is said that is no "number": "$5? No."."""
+    return any(word == "no" and not after.startswith("#") for word, after in pairwise((*parsed.tokens, "")))

@@ -29,6 +29,7 @@ _END = r"(?=[\s.)]*$)"  # a comma would leave the rest of what is denied: "not M
 _WHICH = r"(?:it|that|this|they|we|he|she)"
 _BE = r"(?:\s(?:is|was|are|were|did|will be|would be)|'s)?"
 _NOT = r"(?:\s?n't|\s?\bnot|\s?\bnever)"
+_WRONG = r"(?:is|was)\s(?:wrong|incorrect|false|not right|not correct|not true)\b"
 _DENIALS = tuple(
     re.compile(pattern, re.IGNORECASE)
     for pattern in (
@@ -36,12 +37,13 @@ _DENIALS = tuple(
         rf"^{_WHICH}{_BE}{_NOT}\s{_PART}\s*[,;.:]\s+(?={_WHICH}\b|but\b|rather\b)",
         rf"[\s,;(]{{1,4}}+(?:and\s|but\s)?not\s{_PART}{_END}",
         rf"[\s,;(]{{1,4}}+(?:rather than|instead of|as opposed to)\s{_PART}{_END}",
-        rf"^{_PART}\s(?:is|was)\s(?:wrong|incorrect|false|not right|not correct|not true)\b[\s,;.:]*",
+        rf"^{_PART}\s{_WRONG}[\s,;.:]*",
     )
 )
 _ONLY_DENIAL = re.compile(
     rf"^(?:{_WHICH}{_BE})?{_NOT}\s(?P<part>(?:(?!\b(?:but|instead|rather|{_WHICH})\b)[^;\n])+?)[\s.!]*$", re.IGNORECASE
 )
+_ONLY_WRONG = re.compile(rf"^(?P<part>[^;\n]+?)\s{_WRONG}[\s.!]*$", re.IGNORECASE)
 _CHANGED = (
     r"(?:changed|moved|corrected|revised|lowered|raised|cut|increased|reduced|amended|updated|rescheduled|postponed"
     r"|shifted|switched|relocated|pushed back|brought forward|put off)"
@@ -61,6 +63,8 @@ _FORMER = tuple(
         rf"[\s,(]{{1,4}}+(?:formerly|previously|originally)\s{_PART}(?:[)]|{_END})",
     )
 )
+_AMOUNTS = {"money", "number", "percent"}
+_AT_FIRST = re.compile(r"\b(?:originally|previously|initially|formerly|at first)\b", re.IGNORECASE)
 _HEDGES = frozenset(
     "yet sure certain clear known confirmed final only just merely even really quite all any until".split()
 )
@@ -77,7 +81,7 @@ def claim_of(text: str) -> Claim:
             if says_something(rest):
                 denied.append(found["part"])
                 text = rest
-    if not denied and (found := _ONLY_DENIAL.match(text)):
+    if not denied and (found := _ONLY_DENIAL.match(text) or _ONLY_WRONG.match(text)):
         return Claim("", (found["part"],))
     latest = _latest(text)
     return Claim(latest, tuple(denied), latest != text)
@@ -106,5 +110,13 @@ def _latest(text: str) -> str:
     values, words, _ = parse(after)
     if "from" in words:  # "cut to $4 from $2" tells both ends
         return text
-    kinds = {value.kind for value in values}
-    return f"{without_kinds(before, kinds)} {after}" if kinds else after
+    kinds = _rivals({value.kind for value in values})
+    earlier = {value.kind for value in parse(before).values}
+    if kinds and earlier and not kinds & earlier:  # "at 7 pm, later changed to $5": of what, nobody can say
+        return text
+    return f"{_AT_FIRST.sub(' ', without_kinds(before, kinds))} {after}" if kinds else after
+
+
+def _rivals(kinds: set[str]) -> set[str]:
+    """The kinds that could stand for one of these: "$5 million, later changed to 6 million"."""
+    return kinds | _AMOUNTS if kinds & _AMOUNTS else kinds

@@ -25,7 +25,10 @@ _SAYS = (
 _WHO = rf"(?:he|she|it|they|i|we|{_DETERMINER} (?:{_W} ){{0,2}}?{_NOUN}|{_W}(?: {_W}){{0,2}})"
 _ABOUT = r"(?:\s(?:from|of|by|dated|to|on|sent|about|in|at)\s[^:;()\n]{1,40}?){0,2}"
 _SOURCE = rf"{_DETERMINER}?\s?(?:{_W} ){{0,3}}?{_NOUN}{_ABOUT}"
-_INSIDE = r"(?:[^,:;()\n]|,(?=\s\d{4}\b))"  # an attribution up to its comma, which is not that of "May 3, 2001"
+_MONTH = "(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)"
+_INSIDE = (  # an attribution up to its comma or colon, which are not those of "Monday, May 3, 2001" and "5:30"
+    rf"(?>[^,:;()\n]|:(?=\d)|(?<=day),(?=\s{_MONTH})|(?<=\d),(?=\s\d{{4}}\b))"
+)
 _LINK = r"\s*(?:that\b|[:,])*\s*"
 _FLAGS = re.IGNORECASE
 _ANSWER = r"(?:(?:my|the|final|short|so)\s)*(?P<frame>answer)(?:\s(?:is|was|would be))?\s*[:,]?\s(?:that\s)?"

@@ -23,7 +23,7 @@ _DENIALS = """not isnt wasnt arent werent dont doesnt didnt never hasnt havent h
 cannot cant"""
 _BOUNDS = "more less over under above below before after until least most minus plus than beyond nearly almost"
 _TURNS = """refused declined cancelled canceled withdrawn disputed retracted changed replaced postponed revised
-waived refunded mistake typo obsolete outdated superseded void voided expired"""
+formerly previously originally waived refunded mistake typo obsolete outdated superseded void voided expired"""
 _MEASURES = "second minute hour day week month year mw mwh kw kwh gw gwh bcf kg km cm ft gb mb tb mile"
 _NICKNAMES = """william bill will billy,robert bob rob robbie bobby,richard rick dick rich,james jim jimmy,john jack
 johnny jon,jeffrey jeff geoffrey geoff,david dave,michael mike mick,christopher chris,christine chris christina tina,
@@ -40,6 +40,7 @@ GENERIC_NOUNS = frozenset(_GENERIC.split())
 TITLES = frozenset(_TITLES.split())
 DOUBTS = frozenset(_DOUBTS.split())
 BOUNDS = frozenset(_BOUNDS.split())
+MAIL_WORDS = frozenset("mail mails email emails message note letter memo dated sent wrote written received".split())
 DENIALS = frozenset(_DENIALS.split())  # a part of the doubts
 TURNS = frozenset(_TURNS.split())
 MEASURES = frozenset(_MEASURES.split())
@@ -47,6 +48,7 @@ NICKNAMES = tuple(frozenset(group.split()) for group in _NICKNAMES.split(","))
 
 _SEPARATOR = re.compile(r"\s*(?:[,;&\n]|\band\b|\bas well as\b)\s*", re.IGNORECASE)
 _WORD = re.compile(r"[^\W\d_]+(?:'[^\W\d_]+)*")
+_ASKED_BOUND = re.compile(r"(\w+)\s(?:what|which|when|how|whom)\b", re.IGNORECASE)
 _PERSON = re.compile(r"\b(?:who|whose|whom)\b", re.IGNORECASE)
 
 
@@ -81,6 +83,11 @@ def items(text: str) -> tuple[str, ...]:
 def asks_for_a_person(question: str) -> bool:
     """Return whether the question asks who."""
     return _PERSON.search(question) is not None
+
+
+def bounds_asked_for(question: str) -> frozenset[str]:
+    """Return the words that a question puts before what it asks for: "until" of "until what time?"."""
+    return frozenset(word.casefold() for word in _ASKED_BOUND.findall(question))
 
 
 def is_inside(part: Sequence[str], whole: Sequence[str]) -> bool:

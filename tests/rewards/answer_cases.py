@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from datetime import date
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -66,8 +67,9 @@ def read_pairs(name: str, sign: str) -> list[Pair]:
     return rows
 
 
-def real_questions(shared_data: Path) -> list[Question]:
-    return [q for q in read_questions(shared_data / "questions" / "enron_train.jsonl") if q.answer is not None]
+@cache
+def real_questions(shared_data: Path) -> tuple[Question, ...]:
+    return tuple(q for q in read_questions(shared_data / "questions" / "enron_train.jsonl") if q.answer is not None)
 
 
 def forms_of(question: Question) -> tuple[str, ...]:
@@ -93,10 +95,13 @@ def keys_of(text: str) -> object:
     return tuple(value.key for value in parse(text).values) if text[:2] not in ("no", "It") else text
 
 
-def real_near_misses(question: Question) -> list[str]:
+def real_near_misses(question: Question) -> tuple[str, ...]:
     """Near misses of all forms of a real answer that say something else than each of them."""
-    forms = forms_of(question)
+    return _near_misses_of(forms_of(question))
+
+
+@cache
+def _near_misses_of(forms: tuple[str, ...]) -> tuple[str, ...]:
     same = {keys_of(form) for form in forms}
-    return [
-        text for form in forms for text in near_misses(form) if text not in forms and keys_of(text) not in same
-    ]  # fmt: skip
+    misses = (text for form in forms for text in near_misses(form))
+    return tuple(text for text in misses if text not in forms and keys_of(text) not in same)
