@@ -69,20 +69,27 @@ class ChatFormat:
         """Return the ids of the opening (with the tools, if the template shows them), up to where the policy speaks."""
         return self._fill(self.turns.opening, (system, user))
 
-    def observation_ids(self, results: Sequence[str]) -> list[int]:
-        """Return the ids that follow a sampled turn (it ended with its stop token): results, then the cue."""
+    def observation_ids(self, results: Sequence[str], said: Sequence[str] = ()) -> list[int]:
+        """Return the ids that follow a sampled turn (it ended with its stop token): results, then the cue.
+
+        `said` is what the user says after the results; raises what the template raises when it bears no such thing.
+        """
         if self.turns.escapes_results:
             results = [json.dumps(result, ensure_ascii=False)[1:-1] for result in results]
-        return self._fill(self.turns.glue(len(results)), results)
+        return self._fill(self.turns.glue(len(results), len(said)), [*results, *said])
 
     def action_ids(self, action: Action) -> list[int]:
         """Return the ids with which the policy would say `action`, stop token included; `parse` inverts it."""
         calls = [call for call in action.calls if isinstance(call, ToolCall)]
         if len(calls) < len(action.calls):
             raise ValueError("an invalid call has no canonical form")
-        ids = self._encoder.trusted(self._closing)
+        return self.turn_ids("", calls)
+
+    def turn_ids(self, text: str, calls: Sequence[ToolCall]) -> list[int]:
+        """Return the ids of a turn that says `text`, as plain text, and makes `calls`, stop token included."""
+        ids = self._encoder.trusted(self._closing) + (self._encoder.plain(text) if text else [])
         space = " " if self.has_spaced_strings else ""
-        for piece in self.syntax.write(calls):
+        for piece in self.syntax.write(calls) if calls else ():
             ids += self._encoder.trusted(piece.text) if piece.is_trusted else self._encoder.plain(space + piece.text)
         return ids + self._encoder.trusted(self.turns.end)
 

@@ -90,6 +90,12 @@ class ChatTemplate:
             for number, text in enumerate(texts)
         ]
 
+    def replies(self, results: Sequence[str], said: Sequence[str]) -> list[Message]:
+        """Return what follows a turn: the results of its calls, then what the user says."""
+        if not self._has_tool_role:
+            return [{"role": "user", "content": "\n\n".join((*results, *said))}]
+        return [*self.results(results), *({"role": "user", "content": text} for text in said)]
+
     def render(self, messages: list[Message], *, is_open: bool) -> str:
         """Return the conversation as text; `is_open`: up to where the policy speaks."""
         options = {"tools": tool_schemas(), "add_generation_prompt": is_open, "tokenize": False}

@@ -34,7 +34,7 @@ class TurnTemplate:
 
     def __init__(self, template: ChatTemplate, specials: Sequence[str], speak: Speak) -> None:
         self._template, self._speak = template, speak
-        self._glues: dict[int, str] = {}
+        self._glues: dict[tuple[int, int], str] = {}
         self._marks = template.opening(MARK.format(0), MARK.format(1))
         self.opening = template.render(self._marks, is_open=True)
         if MARKED.findall(self.opening) != ["0", "1"]:
@@ -49,11 +49,16 @@ class TurnTemplate:
         """What makes the policy speak."""
         return MARKED.split(self.opening)[-1]
 
-    def glue(self, num_results: int) -> str:
-        """Return what stands between the end of a turn and the next one; marks number the results."""
-        if num_results not in self._glues:
-            self._glues[num_results] = self._glue_after(self._template.opening("s", "u"), num_results)
-        return self._glues[num_results]
+    def glue(self, num_results: int, num_said: int = 0) -> str:
+        """Return what stands between the end of a turn and the next one; marks number the results.
+
+        With `num_said` the user speaks too, after the results; raises what the template raises when it bears no such
+        thing.
+        """
+        key = (num_results, num_said)
+        if key not in self._glues:
+            self._glues[key] = self._glue_after(self._template.opening("s", "u"), num_results, num_said)
+        return self._glues[key]
 
     def only_appends(self) -> bool:
         """Whether two turns with tool results render as what a rollout makes by appending."""
@@ -82,12 +87,14 @@ class TurnTemplate:
             for count in (1, 2)
         )
 
-    def _glue_after(self, before: list[Message], num_results: int) -> str:
+    def _glue_after(self, before: list[Message], num_results: int, num_said: int = 0) -> str:
         """Return the glue of a turn that follows `before`; raises ValueError when the render lost something."""
-        results = self._template.results([MARK.format(number) for number in range(num_results)])
-        text = self._template.render([*before, self._speak(_SLOT), *results], is_open=True)
+        marks = [MARK.format(number) for number in range(num_results + num_said)]
+        replies = self._template.replies(marks[:num_results], marks[num_results:])
+        speak = self._speak if num_results else self._template.said
+        text = self._template.render([*before, speak(_SLOT), *replies], is_open=True)
         glue = text.partition(_SLOT)[2].partition(self.end)[2]
-        if MARKED.findall(glue) != [str(number) for number in range(num_results)]:
+        if MARKED.findall(glue) != [str(number) for number in range(len(marks))]:
             raise ValueError("the template does not show every result once")
         return glue
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 from random import Random
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -16,6 +17,7 @@ from agent.arena import Arena
 from agent.chat_format import ChatFormat
 from agent.policies.demonstrator import MEDIOCRE, PLAIN, demonstrator, oracle
 from agent.policies.question_words import proper_names
+from agent.policies.recall import recall
 from agent.policies.scripted import Script, ScriptedPolicy, answer, perfect_reader, read
 from agent.policy import TokenTrace
 from agent.prompts import system_prompt
@@ -24,6 +26,7 @@ from agent.rollout import rollout
 from agent.sft import demonstrate, fill, first_action, repeat_drill, trace_of
 from inbox_env.errors import UsageError
 from inbox_env.questions import Question
+from inbox_env.rendering import num_hits_shown
 from inbox_env.search.base import SearchQuery
 
 MAX_PASSED_OVER = 1000  # of one step
@@ -34,6 +37,8 @@ class WarmStartMix(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
+    demonstrator: Literal["names", "recall"] = "names"
+    """Who is imitated: one that searches names, or one that searches what a known-item question says of its mail."""
     drill_steps: int = Field(default=200, ge=0)
     """First steps that are copy drills only."""
     plain_steps: int = Field(default=9200, ge=0)
@@ -99,8 +104,7 @@ class WarmStart:
             yield self._renaming.rename(trace, random) if self._renaming else trace
 
     def _lessons(self, random: Random, number: int) -> Iterator[TokenTrace]:
-        habits = PLAIN if number <= self.mix.plain_steps else MEDIOCRE
-        policy = demonstrator(self._arena.gold, random.getrandbits(32), habits)
+        policy = self._demonstrator(number, random.getrandbits(32))
         mix = self.mix
         while True:
             draw = random.random()
@@ -112,6 +116,18 @@ class WarmStart:
                 env = self._arena.env(random.choice(self._questions))
                 trace = asyncio.run(demonstrate(policy, env, self._chat, self._prompt))
                 yield first_action(trace) if draw < mix.search_share else trace
+
+    def _demonstrator(self, number: int, seed: int) -> ScriptedPolicy:
+        if self.mix.demonstrator == "recall":
+            return recall(self._arena.gold, self._is_listed, seed)
+        return demonstrator(self._arena.gold, seed, PLAIN if number <= self.mix.plain_steps else MEDIOCRE)
+
+    def _is_listed(self, question: Question, keywords: tuple[str, ...]) -> bool:
+        limit = num_hits_shown(self._arena.limits.style)
+        found = self._arena.inbox(question.inbox).search(
+            SearchQuery(keywords), as_of=question.as_of, limit=limit, snippet_chars=0
+        )
+        return not {hit.message_id for hit in found.hits}.isdisjoint(question.message_ids)
 
     async def _read(self, random: Random) -> TokenTrace:
         """Return a lesson that opens the gold mail and answers, or one like it and says that it does not know."""

@@ -26,6 +26,7 @@ def to_row(email: Email) -> tuple[str | int | None, ...]:
         "attachments": [_attachment(attachment) for attachment in email.attachments],
         "defects": email.defects,
         "aliases": email.aliases,
+        "html": email.html,
     }
     return (
         clean(email.message_id),
@@ -77,6 +78,7 @@ def _from_row(row: tuple[Any, ...]) -> Email:
         attachments=tuple(Attachment(**item) for item in envelope.get("attachments", ())),
         defects=tuple(envelope.get("defects", ())),
         aliases=tuple(envelope.get("aliases", ())),
+        html=str(envelope.get("html", "")),
     )
 
 

@@ -52,6 +52,7 @@ class Email:
     attachments: tuple[Attachment, ...] = ()
     defects: tuple[str, ...] = ()
     aliases: tuple[str, ...] = ()  # Message-IDs of the copies that were folded into this mail
+    html: str = ""  # as it was sent, not made safe; "" where there is none or the import was not asked to keep it
 
     @property
     def recipients(self) -> tuple[Address, ...]:

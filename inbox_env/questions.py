@@ -25,6 +25,8 @@ from pydantic import (
 from inbox_env.errors import UsageError
 
 Kind = Literal["single", "multi", "distractor", "unanswerable"]
+AnswerType = Literal["", "amount", "date", "time", "phone", "place", "sender", "mail"]
+"""What a checkable answer is; "mail": only the mail counts, and `answer` says no more than which; "": not said."""
 
 
 class Question(BaseModel):
@@ -49,6 +51,7 @@ class Question(BaseModel):
     how_realistic: float | None = None
     split: str = ""
     is_labelled: bool = True
+    answer_type: AnswerType = Field(default="", description='"mail": for find mode only')
 
     @model_validator(mode="before")
     @classmethod
@@ -74,10 +77,12 @@ class Question(BaseModel):
 
     @model_serializer(mode="wrap")
     def _row(self, make: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """A label is the rule, so that only its absence is written: files and their hashes stay as they were."""
+        """What is so by rule is not written: files and their hashes stay as they were."""
         row: dict[str, Any] = make(self)
         if self.is_labelled:
             row.pop("is_labelled", None)
+        if not self.answer_type:
+            row.pop("answer_type", None)
         return row
 
     @property

@@ -15,6 +15,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Iterator
+from operator import itemgetter
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -68,17 +69,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--mails", type=int, default=20_000, help="mails to generate without a path (default: 20000)")
     parser.add_argument("--reference-mails", type=int, default=3_000, help="mails the reference reads (default: 3000)")
     parser.add_argument("--workers", type=int, nargs="+", default=[1, 2], help="reading processes (default: 1 2)")
+    parser.add_argument(
+        "--repeats", type=int, default=1, metavar="N", help="imports with each number of workers, by turns (default: 1)"
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
 
 def run(args: argparse.Namespace) -> int:
     """Print the measurements and return the exit code."""
-    if min(args.mails, args.reference_mails, *args.workers) < 1:
-        raise UsageError(95, "--mails, --reference-mails and --workers are at least 1", next_step="give larger ones")
+    if min(args.mails, args.reference_mails, args.repeats, *args.workers) < 1:
+        what = "--mails, --reference-mails, --repeats and --workers are at least 1"
+        raise UsageError(95, what, next_step="give larger ones")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         paths = args.paths or [generate_mbox(folder / "generated.mbox", args.mails)]
-        result = measure(paths, folder, args.workers, args.reference_mails)
+        result = measure(paths, folder, args.workers, args.reference_mails, args.repeats)
     if args.json:
         print(json.dumps(result))
     else:
@@ -86,17 +91,19 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def measure(paths: list[Path], folder: Path, workers: list[int], num_reference: int) -> dict[str, Any]:
-    """Return the figures of each run: mails, seconds, mails per second and the peak memory of all its processes."""
+def measure(
+    paths: list[Path], folder: Path, workers: list[int], num_reference: int, num_repeats: int = 1
+) -> dict[str, Any]:
+    """Return the figures of each number of workers: mails, seconds, mails per second, peak memory of all its processes.
+
+    Of repeated imports the one with the median wall time counts; the numbers of workers take turns, so that what
+    disturbs the machine for a while disturbs all of them. Every wall time is in `all_wall_seconds`.
+    """
     boxes = [str(box) for path in paths for box in (sorted(path.rglob("*.mbox")) if path.is_dir() else [path])]
     if not boxes:
         raise UsageError(80, "no .mbox file to measure with", where=str(paths[0]), next_step="name a file")
-    runs = {}
-    for number in workers:
-        mailbox = folder / f"{number}.db"
-        runs[f"workers_{number}"] = _measured(_OURS, [str(mailbox), str(number), *map(str, paths)])
-        runs[f"workers_{number}"]["mailbox_bytes"] = mailbox.stat().st_size
-        mailbox.unlink()
+    turns = [{number: _import(paths, folder, number) for number in workers} for _ in range(num_repeats)]
+    runs = {f"workers_{number}": _median_of([turn[number] for turn in turns]) for number in workers}
     result: dict[str, Any] = {"source_bytes": sum(Path(box).stat().st_size for box in boxes), "runs": runs}
     first = runs[f"workers_{workers[0]}"]
     if num_reference > 0:
@@ -106,6 +113,19 @@ def measure(paths: list[Path], folder: Path, workers: list[int], num_reference: 
     if len(workers) > 1:
         result["wall_ratio_of_workers"] = _ratio(runs[f"workers_{workers[-1]}"], first, "mails_per_second")
     return result
+
+
+def _import(paths: list[Path], folder: Path, num_workers: int) -> dict[str, Any]:
+    mailbox = folder / f"{num_workers}.db"
+    row = _measured(_OURS, [str(mailbox), str(num_workers), *map(str, paths)])
+    row["mailbox_bytes"] = mailbox.stat().st_size
+    mailbox.unlink()
+    return row
+
+
+def _median_of(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    ordered = sorted(rows, key=itemgetter("wall_seconds"))
+    return {**ordered[len(ordered) // 2], "all_wall_seconds": [row["wall_seconds"] for row in rows]}
 
 
 def generate_mbox(path: Path, num_mails: int, seed: int = 0) -> Path:

@@ -62,7 +62,8 @@ COMMANDS = {
         "scripts.export", "Export a trained model: its adapter, or merged into its base; push it to the hub."
     ),
     "serve": Command(
-        "scripts.serve", "Serve an inbox to other programs (MCP), or print or run the vLLM server of a training."
+        "scripts.serve",
+        "Serve an inbox (MCP) or a trained agent's model (OpenAI's protocol), or print a training's vLLM server.",
     ),
     "bench-system": Command("scripts.bench_system", "Measure the speed of one part of the system.", is_async=True),
 }

@@ -1,27 +1,25 @@
-"""An episode as a person follows it in a terminal: every turn as it happens, the answer with its mails, the reward.
+"""An episode in words: a call as one line, an ending as one line; and its events drawn as lines for a terminal.
 
-Prints text of mails and models only after `terminal.safe`. Knows nothing of how a policy decides.
+The events are those that the page draws (`playground/cards.py`, `playground/scoring.py`), of a live episode and of a
+record alike. All text passes `terminal.safe`. Knows nothing of how a policy decides, nor of keys and screens.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from typing import Any
 
 from rich.console import Console
 from rich.text import Text
 
 from inbox_env.actions import StopReason
-from inbox_env.emails import Email
-from inbox_env.questions import Question
-from inbox_env.trajectory import ToolResultRecord, Trajectory, Turn
-from rewards.base import Reward
-from scripts.mail_view import day
-from scripts.terminal import safe, safe_line
+from inbox_env.trajectory import ToolResultRecord, Trajectory
+from scripts.terminal import plural, safe, safe_line
 
-MAX_RESULT_LINES = 12
 MAX_TEXT_CHARS = 300
+FEW_LINES = 12  # of what a tool gave, where the whole would hide the rest
 FINAL_TOOL = "return_final_answer"
 
 _ENDINGS = {
@@ -31,70 +29,76 @@ _ENDINGS = {
     StopReason.INVALID_CALLS: "no answer: too many invalid calls",
     StopReason.DEADLINE: "no answer: out of time",
 }
+_TITLES = {"search_emails": "searched", "read_email": "opened", FINAL_TOOL: "answered"}
+_LABEL = 10  # columns before what a label says
+_CARD = 6
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A line to be printed: `text` wraps behind `indent` columns, which begin with `head`."""
+
+    indent: int
+    text: Text
+    head: Text = field(default_factory=Text)
+
+    def wrapped(self, console: Console, width: int) -> Iterator[Text]:
+        """Yield the line in as many as it takes in `width` columns; a narrow terminal gets less indent."""
+        least = self.head.cell_len + 1 if self.head else 0
+        indent = min(self.indent, max(least, width // 5))
+        parts = self.text.wrap(console, max(8, width - indent)) or [Text()]
+        for number, part in enumerate(parts):
+            head = self.head if number == 0 else Text()
+            part.rstrip()
+            yield Text.assemble(head, " " * (indent - head.cell_len), part)
 
 
 class EpisodeView:
-    """Prints one episode; `on_turn` is handed to `agent.rollout.rollout`."""
+    """Prints the events of one episode as they come."""
 
-    def __init__(self, console: Console) -> None:
-        self._console = console
-        self._num_turns = 0
+    def __init__(self, console: Console, max_lines: int | None = FEW_LINES) -> None:
+        self._console, self._max_lines = console, max_lines
 
-    def question(self, question: Question) -> None:
-        """Print what is asked."""
-        asked = f" (asked on {question.asked_on})" if question.asked_on else ""
-        self._print(("question  ", "bold"), safe_line(question.question), (asked, "dim"))
+    def add(self, name: str, data: dict[str, Any]) -> None:
+        """Print one event."""
+        for line in event_lines(name, data, self._max_lines):
+            if self._console.is_terminal:
+                for part in line.wrapped(self._console, self._console.width):
+                    self._console.print(part)
+            else:
+                self._console.print(Text.assemble(line.head, " " * (line.indent - line.head.cell_len), line.text))
 
-    def on_turn(self, turn: Turn) -> None:
-        """Print one turn: each call, how long the policy took, and what came back."""
-        self._num_turns += 1
-        cost = f"  {turn.seconds:.2f} s" + (f", {turn.num_tokens} tokens" if turn.num_tokens else "")
-        for position, result in enumerate(turn.results):
-            head = f"{self._num_turns:>2}  " if position == 0 else "    "
-            self._print((head, "bold"), (call_line(result), "cyan"), (cost if position == 0 else "", "dim"))
-            if result.name != FINAL_TOOL:
-                self._result(result)
-        if not turn.results:
-            self._print((f"{self._num_turns:>2}  ", "bold"), safe_line(turn.text, MAX_TEXT_CHARS), (cost, "dim"))
 
-    def ending(self, trajectory: Trajectory, sources: Sequence[tuple[int, Email]]) -> None:
-        """Print the answer with the mails that it cites, or why there is none."""
-        self._print(("answer    ", "bold"), (ending_line(trajectory), "bold green"))
-        for number, email in sources:
-            people = safe_line(f"{day(email.date)} {email.sender.name or email.sender.email}")
-            self._print(f"          mail {number}: {people}: {safe_line(email.subject, 80)}")
-        for unknown in trajectory.unknown_sources:
-            self._print(f"          cites {safe_line(unknown, 80)}, which is no mail of this inbox")
-        num_calls = sum(len(turn.results) for turn in trajectory.turns)
-        self._print((f"          {len(trajectory.turns)} turns, {num_calls} calls, {trajectory.seconds:.1f} s", "dim"))
+def seen_lines(card: dict[str, Any]) -> Iterator[Line]:
+    """Yield a turn as the agent wrote and saw it: its words, each call as it was made, all of what came back."""
+    for text in safe(card["text"]).splitlines():
+        yield Line(4, Text(safe_line(text), "italic"))
+    for call in card["calls"]:
+        made = "no valid call" if call["arguments"] is None else _call_text(call["name"], call["arguments"])
+        yield Line(4, Text(made, "cyan"))
+        for text in safe(call["content"]).splitlines():
+            yield Line(_CARD, Text(safe_line(text), "dim"))
 
-    def reward(self, question: Question, reward: Reward) -> None:
-        """Print the gold answer and the reward with its parts."""
-        gold = "nothing in this inbox answers it" if question.answer is None else safe_line(question.answer)
-        self._print(("gold      ", "bold"), gold)
-        if reward.value is None:
-            self._print(("reward    ", "bold"), f"none: {safe_line(reward.reason, MAX_TEXT_CHARS)}")
-            return
-        parts = ", ".join(f"{name} {value:+.2f}" for name, value in reward.parts.items())
-        self._print(("reward    ", "bold"), (f"{reward.value:+.2f}", "bold"), f"  = {parts}")
 
-    def _result(self, result: ToolResultRecord) -> None:
-        lines = [line for line in safe(result.content).splitlines() if line.strip()]
-        for line in lines[:MAX_RESULT_LINES]:
-            self._print("      ", (safe_line(line, MAX_TEXT_CHARS), "red" if result.is_error else "dim"))
-        if len(lines) > MAX_RESULT_LINES:
-            self._print("      ", (f"... {len(lines) - MAX_RESULT_LINES} more lines", "dim"))
-
-    def _print(self, *parts: str | tuple[str, str]) -> None:
-        self._console.print(Text.assemble(*parts))
+def event_lines(name: str, data: dict[str, Any], max_lines: int | None = None) -> Iterator[Line]:
+    """Return the lines of one event; `max_lines` bounds what is shown of a tool's result. Unknown events have none."""
+    if name == "turn":
+        return _turn(data, max_lines)
+    draw: dict[str, Callable[[dict[str, Any]], Iterator[Line]]] = {
+        "question": _question,
+        "ending": _ending,
+        "failed": _failed,
+        "score": _score,
+        "reward": _reward,
+    }
+    return draw[name](data) if name in draw else iter(())
 
 
 def call_line(result: ToolResultRecord) -> str:
     """Return a call as one safe line: `search_emails(keywords=["budget", "2001"])`."""
     if result.arguments is None:
         return "no valid call"
-    arguments = ", ".join(f"{name}={_value(value)}" for name, value in result.arguments.items())
-    return safe_line(f"{result.name}({arguments})", MAX_TEXT_CHARS)
+    return _call_text(result.name, result.arguments)
 
 
 def ending_line(trajectory: Trajectory) -> str:
@@ -106,5 +110,132 @@ def ending_line(trajectory: Trajectory) -> str:
     return _ENDINGS[trajectory.stop_reason]
 
 
+def card_title(call: dict[str, Any]) -> str:
+    """Return what a call of a turn's card did, on one safe line: `searched "budget" "2001"`."""
+    given = call["arguments"]
+    if call["is_error"] or given is None or call["name"] not in _TITLES:
+        return "no valid call" if given is None else f"refused {_call_text(call['name'], given)}"
+    title = _TITLES[call["name"]]
+    if call["name"] == "search_emails":
+        words = given.get("keywords")
+        shown = [_value(word) for word in words] if isinstance(words, list) else []
+        bounds = [f"{key}={_value(value)}" for key, value in given.items() if key != "keywords" and value is not None]
+        return safe_line(" ".join([title, *shown, *bounds]), MAX_TEXT_CHARS)
+    if call["name"] == "read_email":
+        page = f" page {given['page']}" if given.get("page") not in (None, 1) else ""
+        number = next((mail["number"] for mail in call["opened"]), None)
+        return safe_line(f"{title} mail {given.get('id') if number is None else number}{page}", MAX_TEXT_CHARS)
+    return title
+
+
+def _question(data: dict[str, Any]) -> Iterator[Line]:
+    yield _labelled("question", Text(safe_line(data["question"])))
+    facts = [data["policy"], data["as_of"] and f"as of {data['as_of']}", data["is_labelled"] and "labelled"]
+    yield Line(_LABEL, Text(safe_line(", ".join(fact for fact in facts if fact)), "dim"))
+
+
+def _turn(card: dict[str, Any], max_lines: int | None) -> Iterator[Line]:
+    head = Text(f"{card['number']:>2}", "bold")
+    cost = f"{card['seconds']:.2f} s" + (f", {plural(card['num_tokens'], 'token')}" if card["num_tokens"] else "")
+    if card["text"].strip() and not any(call["arguments"] is None for call in card["calls"]):
+        yield Line(4, Text(safe_line(card["text"], MAX_TEXT_CHARS), "italic"), head)
+        head = Text()
+    for call in card["calls"]:
+        num_found = "" if call["num_found"] is None else f"  {call['num_found']:,} found"
+        style = "red" if call["is_error"] else "cyan"
+        yield Line(4, Text.assemble((card_title(call), style), num_found, (f"  {cost}" if cost else "", "dim")), head)
+        head, cost = Text(), ""
+        yield from _result(call, max_lines)
+    if not card["calls"] and not card["text"].strip():
+        yield Line(4, Text("said nothing", "dim"), head)
+
+
+def _result(call: dict[str, Any], max_lines: int | None) -> Iterator[Line]:
+    if call["name"] == FINAL_TOOL and not call["is_error"]:
+        return
+    hits = [mail for mail in call["hits"] if mail["number"] is not None]
+    if hits:
+        yield from (Line(_CARD, Text(safe_line(f"{mail['number']} {_mail(mail)}", MAX_TEXT_CHARS))) for mail in hits)
+        return
+    lines = [line for line in safe(call["content"]).splitlines() if line.strip()]
+    shown = lines if max_lines is None else lines[:max_lines]
+    for line in shown:
+        yield Line(_CARD, Text(safe_line(line), "red" if call["is_error"] else "dim"))
+    if len(lines) > len(shown):
+        yield Line(_CARD, Text(f"... {len(lines) - len(shown)} more lines", "dim"))
+
+
+def _ending(data: dict[str, Any]) -> Iterator[Line]:
+    yield _labelled("answer", Text(safe_line(data["line"]), "bold green" if data["answer"] else "bold"))
+    for source in data["sources"]:
+        yield from _source(source)
+    for unknown in data["unknown_sources"]:
+        yield Line(_LABEL, Text(f"cites {safe_line(unknown, 80)}, which is no mail of this inbox", "red"))
+    tokens = f", {plural(data['num_tokens'], 'token')}" if data["num_tokens"] else ""
+    yield Line(_LABEL, Text(f"{data['num_turns']} turns{tokens}, {data['seconds']:.1f} s", "dim"))
+
+
+def _failed(data: dict[str, Any]) -> Iterator[Line]:
+    yield _labelled("failed", Text(safe_line(data["error"]), "red"))
+
+
+def _score(data: dict[str, Any]) -> Iterator[Line]:
+    gold = "nothing in this inbox answers it" if data["answer"] is None else safe_line(data["answer"])
+    yield _labelled("gold", Text(gold))
+    for mail in data["gold"]:
+        yield from _source(mail)
+    if data["gold"]:
+        steps = (("listed", data["found"]), ("opened", data["read"]), ("cited", data["cited"]))
+        yield Line(_LABEL, Text(", ".join(name if is_done else f"not {name}" for name, is_done in steps)))
+    yield from _reward(data)
+    for search in data["searches"]:
+        yield Line(_LABEL, Text(safe_line(_search_line(search)), "dim"))
+
+
+def _reward(data: dict[str, Any]) -> Iterator[Line]:
+    if data["reward"] is None:
+        yield _labelled("reward", Text(f"none: {safe_line(data['reason'], MAX_TEXT_CHARS)}"))
+        return
+    parts = ", ".join(f"{safe_line(name, 40)} {value:+.2f}" for name, value in data["parts"].items())
+    yield _labelled("reward", Text.assemble((f"{data['reward']:+.2f}", "bold"), f"  = {parts}" if parts else ""))
+
+
+def _search_line(search: dict[str, Any]) -> str:
+    """Return where the right mails stood in one search, and how many mails each keyword has alone."""
+    if search["num_found"] is None:
+        return f"turn {search['turn']}: the search took too long"
+    places = [f"at rank {one['rank']}" if one["rank"] else "not among them" for one in search["ranks"]]
+    where = f"; the right mail {', '.join(places)}" if places else ""
+    alone = [
+        f"{_value(one['keyword'])} {one['num_found']:,}" + ("" if all(one["in_gold"]) else " (not in the right mail)")
+        for one in search["keywords"]
+    ]
+    words = f"; alone: {', '.join(alone)}" if alone else ""
+    return f"turn {search['turn']}: {search['num_found']:,} found{where}{words}"
+
+
+def _source(mail: dict[str, Any]) -> Iterator[Line]:
+    if mail["number"] is None:
+        yield Line(_LABEL, Text(f"mail {safe_line(mail['message_id'], 80)}"))
+        return
+    yield Line(_LABEL, Text(f"mail {mail['number']}: {_mail(mail)}"))
+    if mail.get("quote"):
+        yield Line(_LABEL + 2, Text(f"“{safe_line(mail['quote'], MAX_TEXT_CHARS)}”", "italic"))
+
+
+def _mail(mail: dict[str, Any]) -> str:
+    sent = (mail["date"] or "undated")[:10]
+    return safe_line(f"{sent} {mail['from']}: {mail['subject'] or 'no subject'}", MAX_TEXT_CHARS)
+
+
+def _labelled(label: str, text: Text) -> Line:
+    return Line(_LABEL, text, Text(label, "bold"))
+
+
+def _call_text(name: str, given: dict[str, Any]) -> str:
+    arguments = ", ".join(f"{key}={_value(value)}" for key, value in given.items())
+    return safe_line(f"{name}({arguments})", MAX_TEXT_CHARS)
+
+
 def _value(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, default=str)
+    return json.dumps(value.strip() if isinstance(value, str) else value, ensure_ascii=False, default=str)

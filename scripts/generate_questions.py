@@ -1,28 +1,27 @@
 """Generate questions with known answers from a mailbox.
 
 Known-item questions, made offline without a model: who wrote what about which topic, roughly when. About one in seven
-has no answer. They are for find mode: what counts is the mail, not the words of the answer. The same mailbox and seed
-give the same questions. What they give away is printed: see that few are found by their own words.
+has no answer. Most are for find mode, where the mail counts and not the words of the answer; with --answers all have an
+answer that can be checked by its text: an amount, a date, a time, a phone number, a place, a sender. The same mailbox
+and seed give the same questions. What they give away is printed: see that few are found by their own words.
 
-With --check FILE nothing is generated: the questions of any file are checked against their mailbox, each that gives its
-mail away, has no mail, or comes twice is named with its reason, and with --fix the others are written.
+With --check FILE nothing is generated: the questions of any file are checked against their mailbox. Each that gives its
+mail away, has no mail, fits another mail as well, or comes twice is named with its reason; --against names the files of
+other splits, from which it has to differ. --fix writes the sound ones, and those that a small change mends.
 """
 
 from __future__ import annotations
 
 import argparse
-import os
-from collections import Counter
-from collections.abc import Sequence
 from pathlib import Path
 from random import Random
 
 from inbox_env.errors import ExitCode, UsageError
 from inbox_env.known_items.generate import KnownItems, generate_known_items
 from inbox_env.leak_report import measure_leaks
-from inbox_env.leaks import find_leaks, without_leaks
-from inbox_env.questions import Question, read_questions, write_questions
+from inbox_env.questions import Question
 from inbox_env.store import EmailStore
+from scripts.question_check import add_check_arguments, check_questions, check_writable, write_whole
 from scripts.terminal import console, safe_line
 
 MAX_LENDERS = 2
@@ -40,62 +39,37 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--count", type=int, default=200, metavar="N", help="questions for each inbox (default 200)")
     parser.add_argument("--seed", type=int, default=1, help="another seed, other questions (default 1)")
     parser.add_argument("--split", default="", metavar="NAME", help="train, dev or test: noted in every question")
-    parser.add_argument("--out", type=Path, metavar="FILE", help="JSON Lines file to write")
-    parser.add_argument("--check", type=Path, metavar="FILE", help="check the questions of this file instead")
     parser.add_argument(
-        "--fix", type=Path, metavar="FILE", help="write the questions of --check that have no leak here"
+        "--answers",
+        action="store_true",
+        help="only questions whose answer can be checked by its text, for answer mode, and those without an answer",
     )
+    parser.add_argument("--out", type=Path, metavar="FILE", help="JSON Lines file to write")
+    add_check_arguments(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Generate, write and print the leak report; return the exit code."""
     if args.check is not None:
-        return _check(args)
-    if args.fix is not None:
-        raise UsageError(3, "--fix goes with --check", next_step="name the file to check")
+        return check_questions(args)
+    if args.fix is not None or args.rows is not None or args.against:
+        raise UsageError(3, "--fix, --rows and --against go with --check", next_step="name the file to check")
     if not args.inbox or args.out is None:
         raise UsageError(4, "name inboxes with --inbox and a file with --out", next_step="or check one with --check")
     if args.count < 1:
         raise UsageError(1, "--count is at least 1")
-    _check_writable(args.out)
+    check_writable(args.out)
     store = EmailStore.open(args.mailbox)
     try:
         questions = _generate(store, args)
         report = measure_leaks(store, questions)
     finally:
         store.close()
-    _write(args.out, questions)
+    write_whole(args.out, questions)
     out = console()
     for line in (*report.lines(), f"wrote {args.out}"):
         out.print(safe_line(line))
     return ExitCode.OK
-
-
-def _check(args: argparse.Namespace) -> int:
-    """Check the questions of a file, name each leak, and write the others if asked to; returns the exit code."""
-    if args.fix is not None:
-        _check_writable(args.fix)
-    questions = read_questions(args.check)
-    store = EmailStore.open(args.mailbox)
-    try:
-        report, leaks = measure_leaks(store, questions), find_leaks(store, questions)
-    finally:
-        store.close()
-    kept, out = without_leaks(questions, leaks), console()
-    for line in (*(leak.line() for leak in leaks), *report.lines()):
-        out.print(safe_line(line))
-    counts = Counter(leak.name for leak in leaks)
-    reasons = ", ".join(f"{count:,} {name}" for name, count in sorted(counts.items())) or "none"
-    out.print(safe_line(f"leaks: {reasons}; {len(kept):,} of {len(questions):,} questions have none"))
-    if args.fix is not None:
-        _write(args.fix, kept)
-        out.print(safe_line(f"wrote {args.fix}: {len(questions) - len(kept):,} questions left out"))
-    return ExitCode.OK
-
-
-def _check_writable(path: Path) -> None:
-    if path.is_dir() or not path.parent.is_dir():
-        raise UsageError(2, "cannot write questions here", where=str(path), next_step="name a file in a folder")
 
 
 def _generate(store: EmailStore, args: argparse.Namespace) -> list[Question]:
@@ -105,7 +79,8 @@ def _generate(store: EmailStore, args: argparse.Namespace) -> list[Question]:
     questions: list[Question] = []
     for name in names:
         others = [items[other] for other in lenders if other != name]
-        made = generate_known_items(items[name], others, args.count, seed=args.seed, split=args.split)
+        options = {"seed": args.seed, "split": args.split, "is_checkable": args.answers}
+        made = generate_known_items(items[name], others, args.count, **options)
         if len(made) < args.count:
             what = f"{name}: its mail gives {len(made):,} questions, not {args.count:,}"
             console().print(safe_line(what))
@@ -118,12 +93,3 @@ def _lenders(store: EmailStore, name: str, seed: int) -> list[str]:
     store.info(name)  # an unknown name gets its message before anything is read
     others = [info.name for info in store.inboxes() if info.name != name]
     return Random(f"{seed}:lenders:{name}").sample(others, min(MAX_LENDERS, len(others)))
-
-
-def _write(path: Path, questions: Sequence[Question]) -> None:
-    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
-    try:
-        write_questions(partial, questions)
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)

@@ -56,6 +56,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--attachment-text", action="store_true", help="keep the text of attachments: search finds it, read shows it"
     )
     parser.add_argument(
+        "--html", action="store_true", dest="keep_html", help="keep the HTML of mails for `mailsleuth play` to show"
+    )
+    parser.add_argument(
         *("--max-message-size",), type=_size, default=MAX_MESSAGE_BYTES, metavar="MB", dest="max_message_bytes",
         help="keep only the first text of a mail larger than this (default and most: 100)",
     )  # fmt: skip
@@ -74,6 +77,7 @@ def run(args: argparse.Namespace) -> int:
             index=args.index,
             include_spam=args.include_spam,
             attachment_text=args.attachment_text,
+            keep_html=args.keep_html,
             max_message_bytes=args.max_message_bytes,
             num_workers=args.workers,
             is_dry_run=args.dry_run,

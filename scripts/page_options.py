@@ -7,7 +7,10 @@ from __future__ import annotations
 
 import argparse
 
-TOKEN_VARIABLE = "MAILSLEUTH_TOKEN"  # noqa: S105 - the name of a variable, not a token
+from agent.policies.chat_models import TOKEN_VARIABLE
+
+__all__ = ["DEFAULT_PORT", "TOKEN_VARIABLE", "add_page_arguments"]
+
 DEFAULT_PORT = 7341
 
 

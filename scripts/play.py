@@ -3,7 +3,7 @@
 Opens a page in the browser, served on this machine alone. With --terminal, --question or --id it stays in the terminal:
 there, without --question and --questions, it asks you again and again until an empty line. Questions of a file are
 labelled: for them the right answer and the reward are shown. Without --mailbox, an invented inbox and its own questions
-are played.
+are played. --terminal --replay FILE steps through recorded episodes by keys, or prints them into a pipe.
 """
 
 from __future__ import annotations
@@ -12,26 +12,27 @@ import argparse
 import asyncio
 import sys
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from datetime import date
+from itertools import count
 from pathlib import Path
 
 from agent.policies import load_policy
 from agent.policy import Policy
 from agent.rollout import rollout
 from inbox_env.actions import StopReason
-from inbox_env.emails import Email
 from inbox_env.env import EnvLimits, InboxEnv
 from inbox_env.errors import ExitCode, UsageError
 from inbox_env.inbox import Inbox
 from inbox_env.questions import Question, read_questions
 from inbox_env.store import EmailStore
 from inbox_env.synthetic.mailbox import SyntheticRecipe, ensure_mailbox
-from inbox_env.trajectory import Trajectory, write_trajectories
-from rewards.ladder import LadderConfig, make_ladder
+from inbox_env.trajectory import Turn, write_trajectories
 from scripts.consent import add_consent, confirm_sending
 from scripts.episode_view import EpisodeView
 from scripts.page_options import add_page_arguments
+from scripts.playground.cards import ending_event, question_event, turn_card
+from scripts.playground.scoring import score_event, with_reward
 from scripts.policy_choices import BASE, TRAINED, default_policy
 from scripts.search import parse_day
 from scripts.terminal import console
@@ -61,14 +62,28 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--deadline", type=float, default=120.0, metavar="SECONDS", help="of one episode (default 120)")
     parser.add_argument("--save", type=Path, metavar="FILE", help="append the episodes to a trajectory file")
     parser.add_argument("--terminal", action="store_true", help="stay in the terminal")
+    parser.add_argument(
+        "--replay", type=Path, metavar="FILE", help="with --terminal: show the episodes of a trajectory file"
+    )
     add_page_arguments(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Play and return the exit code."""
+    if args.replay:
+        return _replay(args)
     if args.terminal or args.question or args.id:
         return _play_in_terminal(args)
     return _open_page(args)
+
+
+def _replay(args: argparse.Namespace) -> int:
+    from scripts.terminal_replay import replay_in_terminal
+
+    if not args.terminal or args.question:
+        raise UsageError(6, "--replay is shown in the terminal, and asks nothing", next_step="add --terminal alone")
+    replay_in_terminal(args.replay, mailbox=args.mailbox, questions=args.questions, identity=args.id, mode=args.mode)
+    return ExitCode.OK
 
 
 def _open_page(args: argparse.Namespace) -> int:
@@ -137,17 +152,24 @@ def _about(inbox: str, identity: str | None, questions: list[Question]) -> list[
 async def _play(
     args: argparse.Namespace, policy: Policy, inbox: Inbox, question: Question, *, is_labelled: bool
 ) -> StopReason:
-    """Play one question, show it, and return what ended it."""
-    view = EpisodeView(console())
-    view.question(question)
-    env = InboxEnv(inbox, question, policy.limits or EnvLimits())
-    played = await rollout(policy, env, deadline_seconds=args.deadline, on_turn=view.on_turn)
-    view.ending(played.trajectory, _sources(inbox, played.trajectory, question))
+    """Play one question, show it turn by turn, and return what ended it."""
+    out = console()
+    view, numbers = EpisodeView(out), count(1)
+    view.add("question", question_event(question, policy.name, is_labelled=is_labelled))
+    limits = policy.limits or EnvLimits()
+
+    def on_turn(turn: Turn) -> None:
+        view.add("turn", turn_card(turn, next(numbers), inbox, question.as_of))
+
+    with out.status("thinking") if out.is_terminal else nullcontext():
+        env = InboxEnv(inbox, question, limits)
+        played = await rollout(policy, env, deadline_seconds=args.deadline, on_turn=on_turn)
     trajectory = played.trajectory
+    view.add("ending", ending_event(trajectory, inbox, question))
     if is_labelled:
-        reward = make_ladder(LadderConfig(mode=args.mode))(trajectory, question)
-        trajectory = trajectory.model_copy(update={"reward": reward.value, "reward_parts": reward.parts})
-        view.reward(question, reward)
+        trajectory = with_reward(trajectory, question, args.mode)
+        view.add("score", score_event(trajectory, question, inbox, args.mode, limits.match))
+    out.print()
     if args.save:
         write_trajectories(args.save, [trajectory], append=True)
     return trajectory.stop_reason
@@ -173,8 +195,3 @@ def _lines() -> Iterator[str]:
         if not text:
             return
         yield text
-
-
-def _sources(inbox: Inbox, trajectory: Trajectory, question: Question) -> list[tuple[int, Email]]:
-    found = (inbox.read(message_id, as_of=question.as_of) for message_id in trajectory.sources)
-    return [(stored.number, stored.email) for stored in found if stored is not None]

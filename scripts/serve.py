@@ -1,8 +1,9 @@
-"""Serve an inbox to other programs (MCP), or print or run the vLLM server of a training.
+"""Serve an inbox (MCP) or a trained agent's model (OpenAI's protocol), or print a training's vLLM server.
 
 --mcp speaks the Model Context Protocol on standard input and output: tools to ask, search and read one inbox as of a
-day. --config prints the vLLM server that a training configuration needs, with the options that the trainer checks at
-its start; with --run it becomes that server. Knows nothing of what is asked of the servers.
+day. --openai answers /v1/chat/completions with a trained agent's model: `mailsleuth bench --policy openai:URL` plays it
+as it plays here. --config prints the vLLM server that a training configuration needs, with the options that the trainer
+checks at its start; with --run it becomes that server. Knows nothing of what is asked of the servers.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from inbox_env.errors import UsageError
 from scripts.consent import add_consent
+from scripts.page_options import TOKEN_VARIABLE
 from scripts.search import parse_day
 
 if TYPE_CHECKING:
@@ -51,24 +53,49 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("--mcp", action="store_true", help="serve an inbox over standard input and output")
+    what.add_argument("--openai", action="store_true", help="serve a trained agent's model over HTTP")
     what.add_argument("--config", type=Path, help="TOML file, see scripts/configs: its vLLM server")
     inbox = parser.add_argument_group("with --mcp")
     inbox.add_argument("--mailbox", type=Path, help="mailbox file made by `mailsleuth import`")
     inbox.add_argument("--inbox", help="name of the inbox in it; see `mailsleuth inboxes`")
     inbox.add_argument("--as-of", type=parse_day, metavar="DAY", help="see only mail up to this day (default: all)")
-    inbox.add_argument("--policy", help="who answers (default: the trained run, or else the bundled base)")
     add_consent(inbox)
-    inbox.add_argument("--deadline", type=float, default=120.0, metavar="SECONDS", help="of one answer (default 120)")
+    model = parser.add_argument_group("with --openai")
+    model.add_argument("--slots", type=int, default=16, metavar="N", help="turns sampled at once (default 16)")
+    model.add_argument(
+        "--queue", type=int, default=64, metavar="N", help="requests that may wait beyond them (default 64; then 429)"
+    )
+    model.add_argument("--device", default="auto", help="auto, cpu or cuda (default auto)")
+    model.add_argument(
+        "--unsafe-allow-network",
+        action="store_true",
+        help=f"let other machines connect, who send the token in {TOKEN_VARIABLE} as their key",
+    )
+    both = parser.add_argument_group("with --mcp or --openai")
+    both.add_argument("--policy", help="who answers (default: the trained run, or else the bundled base)")
+    both.add_argument(
+        "--deadline", type=float, default=120.0, metavar="SECONDS", help="of one answer or turn (default 120)"
+    )
+    listening = parser.add_argument_group("with --openai or --config")
+    listening.add_argument("--host", default="127.0.0.1", help="address to listen at (default: this machine only)")
+    listening.add_argument("--port", type=int, default=8000, help="port (default 8000; --openai takes the next free)")
     vllm = parser.add_argument_group("with --config")
     vllm.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override one key; repeatable")
-    vllm.add_argument("--host", default="127.0.0.1", help="address to listen at (default: this machine only)")
-    vllm.add_argument("--port", type=int, default=8000, help="port (default: 8000)")
     vllm.add_argument("--run", action="store_true", help="become the server instead of printing its command")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Serve the inbox, print the command, or become the server."""
+    """Serve the inbox or the model, print the command, or become the server."""
+    if args.openai:
+        return _serve_agent(args)
     return _serve_inbox(args) if args.mcp else _serve_model(args)
+
+
+def _serve_agent(args: argparse.Namespace) -> int:
+    from scripts.model_server.command import serve_model
+
+    serve_model(args)
+    return 0
 
 
 def _serve_inbox(args: argparse.Namespace) -> int:

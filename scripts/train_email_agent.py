@@ -11,6 +11,7 @@ import json
 import platform
 import resource
 import time
+from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from agent.grpo.distributed import Peers
     from agent.grpo.trainer import GrpoTrainer
     from agent.model_folder import LoadedModel
+    from agent.sft import Imitation
     from agent.tracking import Tracker
     from inbox_env.questions import Question
 
@@ -173,11 +175,21 @@ def _base_model(config: TrainConfig, folder: Path, train: Arena, console: Consol
     if not warm.is_dir():
         loaded = _load(config)
         console.print(f"warm start: {config.warm_start.steps} steps of imitation")
-        warm_start(config, loaded, train)
+        warm_start(config, loaded, train, _progress(config.warm_start.steps, console))
         partial = warm.with_suffix(".partial")
         save_model(partial, loaded)
         partial.rename(warm)
     return _load(config, started=warm)
+
+
+def _progress(num_steps: int, console: Console) -> Callable[[int, Imitation], None]:
+    """Return what prints the loss ten times in `num_steps`."""
+
+    def show(step: int, imitated: Imitation) -> None:
+        if step % max(1, num_steps // 10) == 0:
+            console.print(f"  step {step} of {num_steps}: loss {imitated.loss:.3f} nats a token")
+
+    return show
 
 
 def _load(config: TrainConfig, started: Path | None = None) -> LoadedModel:

@@ -30,14 +30,22 @@ def open_arena(data: DataConfig, split: Split, limits: EnvLimits) -> Arena:
 
 def check_labels(config: TrainConfig, train: Arena, held_out: Iterable[Arena]) -> None:
     """Raise UsageError where questions lack the label that they are graded or imitated by."""
-    next_step = "label them, or only rank them: reward.kind"
+    held_out = tuple(held_out)
+    asks_mails = any(question.answer_type == "mail" for arena in (train, *held_out) for question in arena.questions)
+    if asks_mails and config.reward.kind == "ladder" and config.reward.mode == "answer":
+        what, how = (
+            "some questions have no answer text, only a mail",
+            'set reward.mode = "find", or generate with --answers',
+        )
+        raise UsageError(51, what, where="data.mailbox", next_step=how)
     if any(not question.is_labelled for arena in held_out for question in arena.questions):
         raise UsageError(48, "dev and test questions need labels", where="data.mailbox", next_step="give their answers")
     if all(question.is_labelled for question in train.questions):
         return
+    next_step = "label them, or only rank them: reward.kind"
     if config.reward.kind == "ladder":
         raise UsageError(49, "training questions without labels", where="data.mailbox", next_step=next_step)
-    if config.warm_start.steps and config.warm_start.source == "demonstrator":
+    if config.warm_start.steps and config.warm_start.source != "own":
         next_step = 'set warm_start.source = "own" or warm_start.steps = 0'
         raise UsageError(50, "the demonstrator needs labelled questions", where="data.mailbox", next_step=next_step)
 

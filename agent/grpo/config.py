@@ -155,8 +155,9 @@ class EvalConfig(Section):
 class WarmStartConfig(Section):
     """Supervised training on demonstrations, before reinforcement learning."""
 
-    source: Literal["demonstrator", "own"] = "demonstrator"
-    """Whose episodes: the demonstrator's, who knows where the gold mails are, or the model's own that earned enough."""
+    source: Literal["demonstrator", "recall", "own"] = "demonstrator"
+    """Whose episodes: the demonstrator's, who searches names and knows where the gold mails are; those of one for
+    known-item questions, who searches words that find the mail; or the model's own that earned enough."""
     steps: int = Field(default=0, ge=0)
     """Optimiser steps; 0 for a model that already acts well enough to earn some rewards."""
     min_reward: float = 1.0

@@ -31,13 +31,25 @@ _NO_CALL = "no tool call found: call one of the tools"
 
 
 class ApiActor:
-    """One episode: the messages so far."""
+    """One episode: the messages so far.
 
-    def __init__(self, client: ApiClient, system: str, user: str, schemas: list[dict[str, Any]] | None = None) -> None:
+    `is_agent`: the server serves an agent of ours, which hears what it heard in training: every result as one, after a
+    turn without a call too, and what was wrong with a call in the words that a local policy gives.
+    """
+
+    def __init__(
+        self,
+        client: ApiClient,
+        system: str,
+        user: str,
+        schemas: list[dict[str, Any]] | None = None,
+        *,
+        is_agent: bool = False,
+    ) -> None:
         self.trace: TokenTrace | None = None
         self.is_truncated = False
         self.usage = Usage()
-        self._client = client
+        self._client, self._is_agent = client, is_agent
         self._tools = tool_schemas() if schemas is None else schemas
         self._messages: list[Message] = [{"role": "system", "content": system}, {"role": "user", "content": user}]
         self._pending: tuple[RawCall, ...] = ()
@@ -49,7 +61,7 @@ class ApiActor:
         completion = await self._client.complete(self._messages, self._tools)
         self.usage += completion.usage
         self.is_truncated = completion.is_cut
-        action = _action(completion)
+        action = _action(completion, is_agent=self._is_agent)
         self._say(completion, action)
         return action
 
@@ -57,7 +69,9 @@ class ApiActor:
         """Nothing is held between turns."""
 
     def _hear(self, results: list[str]) -> None:
-        if not self._pending:
+        if not self._pending and self._is_agent:
+            self._messages += [{"role": "tool", "tool_call_id": "none", "content": content} for content in results]
+        elif not self._pending:
             self._messages.append({"role": "user", "content": "\n\n".join(results)})
         for call, content in zip(self._pending, results, strict=False):
             self._messages.append({"role": "tool", "tool_call_id": call.id, "name": call.name, "content": content})
@@ -142,11 +156,11 @@ def is_loopback(host: str) -> bool:
         return host == "localhost" or host.endswith(".localhost")
 
 
-def _action(completion: Completion) -> Action:
+def _action(completion: Completion, *, is_agent: bool) -> Action:
     if completion.calls:
         return Action(tuple(map(_call, completion.calls)), completion.text[:MAX_CALL_CHARS])
     found = parse_turn(TaggedJson(), completion.text[:MAX_CALL_CHARS])  # some servers leave the model's own syntax in
-    if any(isinstance(call, ToolCall) for call in found.calls):
+    if is_agent or any(isinstance(call, ToolCall) for call in found.calls):
         return Action(found.calls, found.rest)
     return Action((InvalidToolCall(completion.text[:MAX_CALL_CHARS], _NO_CALL),))
 

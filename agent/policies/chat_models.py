@@ -13,9 +13,12 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
+from typing import Any
 from urllib.parse import urlsplit
+
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from agent.policies.api import ApiActor, destination, is_loopback, load_api
 from agent.policies.api_client import ApiClient, Patience
@@ -27,7 +30,26 @@ from inbox_env.env import EnvLimits
 from inbox_env.errors import UpstreamError, UsageError
 
 KINDS = ("api", "litellm", "openai")
+CARD_FIELD = "mailsleuth"  # of a model that `/v1/models` lists: how the agent in it wants to be asked
+TOKEN_VARIABLE = "MAILSLEUTH_TOKEN"  # noqa: S105 - the name of a variable, not a token
 _LIST_SECONDS = 10.0
+
+
+class ServedCard(BaseModel):
+    """What a server of ours says about the agent that it serves."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    prompt: str
+    limits: EnvLimits
+
+
+@dataclass(frozen=True, slots=True)
+class ListedModel:
+    """A model that a server lists; `card` when the server is one of ours."""
+
+    name: str
+    card: ServedCard | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,12 +84,20 @@ def sends_to(spec: str) -> str:
 
 
 class ChatPolicy:
-    """A chat model with a toolset, spoken to in one of two protocols."""
+    """A chat model with a toolset, spoken to in one of two protocols; `card` when it is an agent of ours."""
 
-    def __init__(self, name: str, client: ApiClient, toolset: Toolset, *, protocol: str = "tools") -> None:
+    def __init__(
+        self,
+        name: str,
+        client: ApiClient,
+        toolset: Toolset,
+        *,
+        protocol: str = "tools",
+        card: ServedCard | None = None,
+    ) -> None:
         self.name, self.client = name, client
-        self.limits: EnvLimits | None = None
-        self._toolset, self._protocol = toolset, protocol
+        self.limits = card.limits if card else None
+        self._toolset, self._protocol, self._is_agent = toolset, protocol, card is not None
 
     def start(self, opening: Opening) -> Actor:
         """Return the actor of one episode."""
@@ -75,7 +105,8 @@ class ChatPolicy:
         system = system_prompt(self._toolset.prompt, opening)
         if self._protocol == "json":
             return PlainJsonActor(self.client, system, opening.question, self._toolset.schemas)
-        return ApiActor(self.client, system, opening.question, list(self._toolset.schemas))
+        schemas = list(self._toolset.schemas)
+        return ApiActor(self.client, system, opening.question, schemas, is_agent=self._is_agent)
 
 
 def load_chat(
@@ -99,30 +130,46 @@ def load_chat(
         return ChatPolicy(spec, played.client, toolset, protocol=chat.protocol)
     if find_spec("litellm") is None:
         raise UsageError(69, "a model behind an API needs litellm", next_step='pip install "mailsleuth[api]"')
-    url, model = _server(chat.model)
-    key = os.environ.get("OPENAI_API_KEY", "") if sends_to(spec) else ""  # a key is for the server it was given for
-    client = ApiClient(
-        f"openai/{model or first_model(url, key)}",
-        base_url=url,
-        api_key=key or "none",
-        temperature=temperature,
-        seed=seed,
-        patience=patience,
-    )
-    return ChatPolicy(spec, client, toolset, protocol=chat.protocol)
+    return _load_server(spec, chat, toolset, temperature=temperature, seed=seed, patience=patience)
 
 
-def first_model(url: str, key: str = "") -> str:
-    """Return the first model that a server lists; raises UpstreamError when it lists none."""
+def _load_server(spec: str, chat: ChatSpec, toolset: Toolset, **options: Any) -> ChatPolicy:
+    """Return the model of a server; an agent of ours is asked with its own prompt, under its own limits."""
+    url, name = _server(chat.model)
+    # A key is for the server it was given for: another machine's, or one of ours on this one.
+    key = os.environ.get("OPENAI_API_KEY" if sends_to(spec) else TOKEN_VARIABLE, "")
+    listed = listed_model(url, key, name)
+    client = ApiClient(f"openai/{listed.name}", base_url=url, api_key=key or "none", **options)
+    card = listed.card if (toolset.name, chat.protocol) == ("own", "tools") else None
+    if card is not None:
+        toolset = replace(toolset, prompt=card.prompt)
+    return ChatPolicy(spec, client, toolset, protocol=chat.protocol, card=card)
+
+
+def listed_model(url: str, key: str = "", name: str = "") -> ListedModel:
+    """Return the model `name` as a server lists it, or the first; raises UpstreamError when it lists none.
+
+    A server need not list a model that is named.
+    """
     import httpx  # comes with litellm
 
     headers = {"Authorization": f"Bearer {key}"} if key else {}
     try:
         reply = httpx.get(f"{url}/models", headers=headers, timeout=_LIST_SECONDS).raise_for_status()
-        return str(reply.json()["data"][0]["id"])
+        rows = [row for row in reply.json()["data"] if name in ("", row["id"])]
+        return ListedModel(str(rows[0]["id"]), _card(rows[0]))
     except (httpx.HTTPError, json.JSONDecodeError, LookupError, TypeError) as error:
+        if name:
+            return ListedModel(name)
         what = f"the server lists no model ({type(error).__name__})"
         raise UpstreamError(71, what, where=url, next_step="name one: openai:URL#MODEL") from None
+
+
+def _card(row: dict[str, Any]) -> ServedCard | None:
+    try:
+        return ServedCard.model_validate(row[CARD_FIELD]) if CARD_FIELD in row else None
+    except ValidationError:
+        return None  # of a version to come
 
 
 def _server(model: str) -> tuple[str, str]:

@@ -33,6 +33,7 @@ def keywords_retry(opening: Opening, _: Random) -> Script:
         if numbers := hit_numbers(observation):
             yield read(numbers[0])
             yield None
+            break  # what was read was no answer, and reading it again makes none
         words = _without_rarest(words, observation.results[0].content)
     yield answer(None)
 

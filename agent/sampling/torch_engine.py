@@ -22,7 +22,7 @@ from torch import Tensor
 from agent.out_of_memory import named_device_errors
 from agent.sampling.cached_model import Append
 from agent.sampling.decoders import make_decoder
-from agent.sampling.sample_tokens import sample_tokens
+from agent.sampling.sample_tokens import Draw, sample_rows
 from agent.sampling.torch_session import Request, TorchSession
 from inbox_env.errors import DivergedError, UsageError
 
@@ -73,9 +73,13 @@ class TorchEngine:
         """How many sessions hold a row."""
         return len(self._owners)
 
-    def open(self, seed: int) -> TorchSession:
-        """Return a session whose random stream is `seed`'s (a non-negative integer)."""
-        return TorchSession(seed, self._decoder.vocab_size, self._submit, self._release)
+    def open(self, seed: int, temperature: float | None = None, top_p: float = 1.0) -> TorchSession:
+        """Return a session whose random stream is `seed`'s (a non-negative integer).
+
+        `temperature` (None: the engine's) and `top_p` are its own, whatever is sampled beside it.
+        """
+        draw = Draw(self.temperature if temperature is None else temperature, top_p)
+        return TorchSession(seed, draw, self._decoder.vocab_size, self._submit, self._release)
 
     def refresh(self) -> None:
         """Use the model's current weights: call it after an optimiser step, between batches of rollouts.
@@ -203,7 +207,7 @@ class TorchEngine:
     def _sample(self, requests: list[Request], hidden: Tensor) -> None:
         uniforms = torch.tensor([request.session.next_uniform() for request in requests], dtype=torch.float32)
         logits = self._decoder.logits(hidden)
-        tokens, logprobs = sample_tokens(logits, uniforms.to(logits.device), self.temperature)
+        tokens, logprobs = sample_rows(logits, uniforms.to(logits.device), [r.session.draw for r in requests])
         if not bool(logprobs.isfinite().all()):
             next_step = "lower the learning rate or start from an earlier checkpoint"
             raise DivergedError(2, "the model's logits are not finite", where="sampling", next_step=next_step)
@@ -217,7 +221,8 @@ class TorchEngine:
         request.logprobs.append(logprob)
         session.unwritten = token
         session.is_full = self._cache.lengths[request.row] + 1 >= self._cache.max_context
-        is_stopped = token in self._stop_token_ids
+        is_ended = request.on_token is not None and request.on_token(token)
+        is_stopped = is_ended or token in self._stop_token_ids
         if is_stopped or session.is_full or len(request.sampled) >= request.max_tokens:
             request.resolve(is_stopped=is_stopped)
         else:

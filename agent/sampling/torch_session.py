@@ -12,6 +12,9 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from agent.sampling.engine import Sample
+from agent.sampling.sample_tokens import Draw
+
+OnToken = Callable[[int], bool]  # told of every token as it is sampled; True ends the sample there
 
 UNIFORMS_PER_DRAW = 64
 
@@ -24,6 +27,7 @@ class Request:
     token_ids: list[int]
     max_tokens: int
     future: asyncio.Future[Sample]
+    on_token: OnToken | None = None
     sampled: list[int] = field(default_factory=list)
     logprobs: list[float] = field(default_factory=list)
 
@@ -61,12 +65,12 @@ class TorchSession:
     def __init__(
         self,
         seed: int,
+        draw: Draw,
         vocab_size: int,
         submit: Callable[[Request], None],
         release: Callable[[TorchSession], None],
     ) -> None:
-        self._random = np.random.Generator(np.random.PCG64(seed))
-        self._uniforms: list[float] = []
+        self.redraw(seed, draw)
         self._vocab_size = vocab_size
         self._submit, self._release = submit, release
         self.row: int | None = None
@@ -75,8 +79,8 @@ class TorchSession:
         self.is_closed = False
         self.is_full = False  # of context
 
-    async def sample(self, token_ids: list[int], max_tokens: int) -> Sample:
-        """Append `token_ids`, then sample until a stop token, `max_tokens` or the end of the context.
+    async def sample(self, token_ids: list[int], max_tokens: int, on_token: OnToken | None = None) -> Sample:
+        """Append `token_ids`, then sample until a stop token, `max_tokens`, the end of the context, or `on_token` ends.
 
         Tokens that do not fit are not appended: the sample is empty, as are all later ones. A cancelled call
         closes the session. Raises what failed in the engine, and then the session is closed too.
@@ -84,7 +88,8 @@ class TorchSession:
         self._check(token_ids, max_tokens)
         if self.is_full:
             return Sample([], [], is_stopped=False)
-        self.request = Request(self, list(token_ids), max_tokens, asyncio.get_running_loop().create_future())
+        future = asyncio.get_running_loop().create_future()
+        self.request = Request(self, list(token_ids), max_tokens, future, on_token)
         try:
             self._submit(self.request)
             return await self.request.future
@@ -93,6 +98,12 @@ class TorchSession:
             raise
         finally:
             self.request = None
+
+    def redraw(self, seed: int, draw: Draw) -> None:
+        """Sample what comes next as a session would that was opened with these."""
+        self.draw = draw
+        self._random = np.random.Generator(np.random.PCG64(seed))
+        self._uniforms: list[float] = []
 
     def close(self) -> None:
         """Give the row back; a call in flight is cancelled. May be called twice."""

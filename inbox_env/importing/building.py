@@ -216,6 +216,7 @@ def _index(connection: sqlite3.Connection, plan: Plan, inbox_id: int, revision: 
         build_whoosh(whoosh_directory(plan.path, plan.inbox, revision), newest_first, fingerprint(message_ids))
         return
     if plan.helper is None or not plan.helper.has_finished(plan.is_stopped):
+        connection.execute("PRAGMA shrink_memory")  # the words are gathered in as much memory as the cache had
         index_apart(plan.folder, plan.is_stopped)
     take_over_words(connection, table_name(inbox_id), plan.folder)
 

@@ -92,6 +92,7 @@ class ImportOptions:
     index: IndexKind | None = None
     include_spam: bool = False
     attachment_text: bool = False
+    keep_html: bool = False
     max_message_bytes: int = MAX_MESSAGE_BYTES
     num_workers: int | None = None
     is_dry_run: bool = False
@@ -265,12 +266,12 @@ class _Import:
             [place, source.fingerprint(self.is_own)] for place, source in zip(self.places, self.sources, strict=True)
         ]
         existing = None if self.info is None else [self.info.id, self.revision]
-        how = [options.include_spam, options.attachment_text, options.max_message_bytes, BATCH_MAILS, BATCH_BYTES]
-        return json.dumps([_FORMAT, self.inbox, sources, existing, self.states, how])
+        how = [options.include_spam, options.attachment_text, options.keep_html, options.max_message_bytes]
+        return json.dumps([_FORMAT, self.inbox, sources, existing, self.states, how, BATCH_MAILS, BATCH_BYTES])
 
     def _read_plan(self) -> ReadPlan:
         options = self.options
-        reading = ReadOptions(options.attachment_text, options.max_message_bytes)
+        reading = ReadOptions(options.attachment_text, options.keep_html, options.max_message_bytes)
         how = (reading, options.include_spam, self._num_workers(), self._is_stopped, options.progress, self.is_own)
         return ReadPlan(self._existing_rows, self.sources, self.states, *how)
 

@@ -47,6 +47,7 @@ class ReadOptions:
     """How raw mails are read."""
 
     attachment_text: bool = False
+    keep_html: bool = False
     max_message_bytes: int = MAX_MESSAGE_BYTES
 
 
@@ -74,7 +75,7 @@ class RowFile:
 
     def __init__(self, path: Path, options: ReadOptions) -> None:
         self._connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-        self._parse = partial(parse_email, attachment_text=options.attachment_text)
+        self._parse = partial(parse_email, attachment_text=options.attachment_text, keep_html=options.keep_html)
         self._max_bytes = options.max_message_bytes
         self._seen: set[bytes] = set()
         self._bare: set[bytes] | None = set() if options.attachment_text else None  # keys of mails that lack text

@@ -193,6 +193,7 @@ class _Worker:
             pipe.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, limit)
         options = {
             "attachment_text": self._options.attachment_text,
+            "keep_html": self._options.keep_html,
             "max_message_bytes": self._options.max_message_bytes,
         }
         path = str(row_file(self._folder, self.number).absolute())

@@ -12,7 +12,7 @@ from inbox_env.ingest.calendars import calendar_text
 from inbox_env.ingest.charsets import clean_text, decode_bytes
 from inbox_env.ingest.documents import MAX_DOCUMENT_BYTES, document_kind, document_text
 from inbox_env.ingest.headers import decode_words
-from inbox_env.ingest.html_text import html_to_text
+from inbox_env.ingest.html_text import MAX_HTML_CHARS, html_to_text, is_html_bomb
 from inbox_env.ingest.parts import Part
 
 MAX_ATTACHED_CHARS = 500_000
@@ -35,6 +35,15 @@ def body_text(root: Part) -> str:
     """Return the text of the message with "\\n" line ends: plain text where there is any, else HTML made readable."""
     text = _without_blank_ends(_text_of(root, is_root=True))
     return text or "\n\n".join(filter(None, (_invitation(leaf) for leaf in root.leaves())))
+
+
+def html_source(root: Part) -> str:
+    """Return the markup of the first HTML part that is shown; "" when there is none or it would choke a parser."""
+    part = next((leaf for leaf in root.leaves() if leaf.content_type == "text/html" and not _is_attachment(leaf)), None)
+    if part is None:
+        return ""
+    html = clean_text(decode_bytes(part.content(), part.params.get("charset", "")))
+    return "" if len(html) > MAX_HTML_CHARS or is_html_bomb(html) else html
 
 
 def tidy_text(text: str) -> str:

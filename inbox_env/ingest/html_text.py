@@ -39,12 +39,33 @@ _ITEM_ALONE = re.compile(r"^- *\n+", re.MULTILINE)
 def html_to_text(html: str) -> str:
     """Return the readable text of the markup, at most its first `MAX_HTML_CHARS` characters."""
     html = html[:MAX_HTML_CHARS].translate(_INVISIBLE)
-    if _is_bomb(html):
+    if is_html_bomb(html):
         return _tidied(_TAG.sub(" ", html))
     try:
         return _tidied(_rendered(html, keeps_hidden=False)) or _tidied(_rendered(html, keeps_hidden=True))
     except (SelectolaxError, ValueError, RuntimeError):
         return _tidied(_TAG.sub(" ", html))
+
+
+def is_html_bomb(html: str) -> bool:
+    """Return whether more elements stay open than any mail needs: parsing it takes quadratic time or memory."""
+    if html.count("<") < MAX_OPEN_TAGS:
+        return False
+    num_open, num_tags, most = dict[str, int](), 0, 0
+    total = 0
+    for slash, name in _TAG_START.findall(html):
+        name = name.lower()
+        num_tags += 1
+        if name in _NEVER_OPEN:
+            continue
+        if not slash:
+            num_open[name] = num_open.get(name, 0) + 1
+            total += 1
+            most = max(most, total)
+        elif num_open.get(name):
+            num_open[name] -= 1
+            total -= 1
+    return most > MAX_OPEN_TAGS or most * num_tags > _MAX_COPIES
 
 
 def _tidied(text: str) -> str:
@@ -95,24 +116,3 @@ def _keep_lines(tree: LexborHTMLParser) -> None:
         for node in list(block.traverse(include_text=True)):
             if node.is_text_node and "\n" in (node.text_content or ""):
                 node.replace_with((node.text_content or "").replace("\n", _BREAK))
-
-
-def _is_bomb(html: str) -> bool:
-    """Whether more elements stay open than any mail needs: parsing such markup is quadratic in time or memory."""
-    if html.count("<") < MAX_OPEN_TAGS:
-        return False
-    num_open, num_tags, most = dict[str, int](), 0, 0
-    total = 0
-    for slash, name in _TAG_START.findall(html):
-        name = name.lower()
-        num_tags += 1
-        if name in _NEVER_OPEN:
-            continue
-        if not slash:
-            num_open[name] = num_open.get(name, 0) + 1
-            total += 1
-            most = max(most, total)
-        elif num_open.get(name):
-            num_open[name] -= 1
-            total -= 1
-    return most > MAX_OPEN_TAGS or most * num_tags > _MAX_COPIES

@@ -8,13 +8,14 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 from functools import lru_cache
 from itertools import chain
 
 from inbox_env.emails import Address, Attachment, Email
 from inbox_env.ingest.addresses import parse_addresses
-from inbox_env.ingest.bodies import body_text, list_attachments, read_attachments
+from inbox_env.ingest.bodies import body_text, html_source, list_attachments, read_attachments
 from inbox_env.ingest.dates import date_of
 from inbox_env.ingest.headers import Headers, HeaderSplitter, decode_words, split_headers
 from inbox_env.ingest.labels import gmail_labels
@@ -33,17 +34,24 @@ _BETWEEN_NOTES_NAMES = re.compile(r"(?<=>),\s*")
 
 
 def parse_email(
-    raw: bytes, *, folder: str = "", fallback_date: datetime | None = None, attachment_text: bool = False
+    raw: bytes,
+    *,
+    folder: str = "",
+    fallback_date: datetime | None = None,
+    attachment_text: bool = False,
+    keep_html: bool = False,
 ) -> Email:
     """Return the message as an `Email`; never raises.
 
     `fallback_date` (UTC) is used when neither Date nor Received can be believed. A message without a usable
     Message-ID gets one made of the SHA-256 of its bytes. Gmail's labels take the place of `folder`. `attachment_text`:
-    read attached documents too (`documents.check_document_readers` first).
+    read attached documents too (`documents.check_document_readers` first). `keep_html`: keep the markup too.
     """
     plain = read_plain(raw)
     if plain is None:
-        return parse_carefully(raw, folder=folder, fallback_date=fallback_date, attachment_text=attachment_text)
+        return parse_carefully(
+            raw, folder=folder, fallback_date=fallback_date, attachment_text=attachment_text, keep_html=keep_html
+        )
     headers, body = plain
     return _email(raw, headers, folder, fallback_date, body, (), ())
 
@@ -54,6 +62,7 @@ def parse_carefully(
     folder: str = "",
     fallback_date: datetime | None = None,
     attachment_text: bool = False,
+    keep_html: bool = False,
     split: HeaderSplitter = split_headers,
 ) -> Email:
     """Return what `parse_email` does, without its fast path; with `split_odd_headers` nothing fast is left."""
@@ -63,7 +72,8 @@ def parse_carefully(
         defects += ["attachment_unread"] * is_unread
     else:
         attachments = list_attachments(root)
-    return _email(raw, root.headers, folder, fallback_date, body_text(root), attachments, defects)
+    email = _email(raw, root.headers, folder, fallback_date, body_text(root), attachments, defects)
+    return replace(email, html=html_source(root)) if keep_html else email
 
 
 def _email(

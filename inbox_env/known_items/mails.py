@@ -16,7 +16,7 @@ from random import Random
 from inbox_env.emails import Address, Email
 from inbox_env.ingest.clean import FOLDED, fold_quotes, split_forwards, strip_signature
 from inbox_env.search.folding import words
-from inbox_env.store import EmailStore
+from inbox_env.store import EmailStore, StoredEmail
 
 MIN_WORDS, MAX_WORDS = 8, 250
 MAX_COPIES = 2  # with more, it is a form letter, and which one was meant is anybody's guess
@@ -28,10 +28,17 @@ _REPLY = re.compile(r"^\s*(?:(?:re|fw|fwd|aw|wg|sv|tr|rv)\s*(?:\[\d+\])?\s*:\s*|
 _CARRIED = re.compile(
     r"(?:Forwarded (?:by|message|mail|with)|Begin forwarded message|-- ?Original |_{12})", re.IGNORECASE
 )
+_NOT_OWN = re.compile(  # a head without a mark above it, a line of stars above the small print
+    r"^[ \t]*To:[^\n]*(?:\n[^\n]*){0,8}?\n[ \t]*Subject:|^[ \t]*[*_=]{8,}|^[^\n]{0,40}\bany other company referenced"
+    r"|^[^\n]{0,40}\b(?:This|The information in this) (?:e-?mail|message|communication)\b[^\n]{0,80}"
+    r"\b(?:confidential|intended|privileged|property)\b",
+    re.MULTILINE | re.IGNORECASE,
+)
 _NOT_TEXT = re.compile(r"https?://\S+|www\.\S+|\S+@\S+|<[^>]{1,300}>|\[[^\]\n]{1,60}\]")
 _BULK = re.compile(
     r"unsubscribe|opt[- ]?out|mailing list|to be removed|click (?:here|below)|view (?:it|this) in your browser"
-    r"|privacy policy|all rights reserved|do not reply|has been published|is now available",
+    r"|privacy policy|all rights reserved|do not reply|has been published|is now available"
+    r"|out of (?:the )?office|auto-?(?:reply|response)|automatic notification",
     re.IGNORECASE,
 )
 _NOT_A_PERSON = frozenset(
@@ -56,6 +63,7 @@ class KnownMail:
     """A mail to ask about: `text` is what its sender wrote, `person` whom the owner exchanged it with, `ids` its
     Message-ID and those of its near-identical copies."""
 
+    number: int
     email: Email
     sent: date
     text: str
@@ -102,7 +110,7 @@ def known_mails(store: EmailStore, inbox: str) -> KnownMails:
         if days[0] <= fact.sent <= days[1]:
             stored = store.read(inbox, fact.number, None)
             assert stored is not None, "the number comes from this inbox"
-            mails.append(_known(stored.email, fact.sent, owner, tuple(twin.message_id for twin in twins)))
+            mails.append(_known(stored, fact.sent, owner, tuple(twin.message_id for twin in twins)))
     return KnownMails(tuple(mails), days[1] if days else None)
 
 
@@ -130,7 +138,10 @@ def person_name(address: Address) -> str:
     last, comma, first = name.partition(",")
     parts = [part.strip("\"'.()") for part in (f"{first} {last}" if comma else name).split()]
     parts = [part for part in parts if len(part) > 1 and part.lower() not in _SUFFIXES]
-    is_name = 2 <= len(parts) <= 3 and all(part.replace("-", "").replace("'", "").isalpha() for part in parts)
+    is_shop = "&" in shown or any(part.endswith(("'s", "’s")) for part in parts)
+    is_name = (
+        not is_shop and 2 <= len(parts) <= 3 and all(part.replace("-", "").replace("'", "").isalpha() for part in parts)
+    )
     if not is_name or any(part.lower() in _NOT_A_PERSON for part in parts):
         return ""
     return " ".join(part.capitalize() if part.islower() or part.isupper() else part for part in parts)
@@ -138,8 +149,13 @@ def person_name(address: Address) -> str:
 
 def own_text(email: Email) -> str:
     """Return what the sender wrote: no quotes, no forwarded mail, no signature, no addresses."""
-    text = strip_signature(split_forwards(fold_quotes(email.body))[0].replace(FOLDED, ""))
-    return _NOT_TEXT.sub(" ", _CARRIED.split(text, maxsplit=1)[0]).strip(" \t\n-")
+    return _NOT_TEXT.sub(" ", strip_signature(signed_text(email))).strip(" \t\n-")
+
+
+def signed_text(email: Email) -> str:
+    """Return what the sender wrote, with the signature: no quotes, no forwarded mail."""
+    text = split_forwards(fold_quotes(email.body))[0].replace(FOLDED, "")
+    return _NOT_OWN.split(_CARRIED.split(text, maxsplit=1)[0], maxsplit=1)[0]
 
 
 def is_owner(address: Address, owner: Address) -> bool:
@@ -165,7 +181,7 @@ def _fact(number: int, email: Email, owner: Address, correspondents: frozenset[s
         and 1 <= len(email.recipients) <= MAX_RECIPIENTS
         and is_known
         and bool(_other(email, owner))
-        and not _BULK.search(email.body)
+        and not _BULK.search(f"{email.subject}\n{email.body}")
     )
     sent = None if email.date is None else email.date.date()
     return _Fact(
@@ -186,9 +202,10 @@ def _other(email: Email, owner: Address) -> str:
     return "" if is_owner(email.to[0] if email.to else owner, owner) else person_name(email.to[0])
 
 
-def _known(email: Email, sent: date, owner: Address, ids: tuple[str, ...]) -> KnownMail:
-    subject = plain_subject(email.subject)
-    return KnownMail(email, sent, own_text(email), subject, _other(email, owner), is_owner(email.sender, owner), ids)
+def _known(stored: StoredEmail, sent: date, owner: Address, ids: tuple[str, ...]) -> KnownMail:
+    email = stored.email
+    subject, is_by_owner = plain_subject(email.subject), is_owner(email.sender, owner)
+    return KnownMail(stored.number, email, sent, own_text(email), subject, _other(email, owner), is_by_owner, ids)
 
 
 def _plausible_days(days: list[date]) -> tuple[date, date] | None:

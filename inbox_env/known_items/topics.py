@@ -21,21 +21,42 @@ from inbox_env.search.folding import words
 MIN_MAILS = 2  # a word of one mail alone would be found by itself
 MAX_SHARE = 0.04  # of all mails that the rarest word of a topic may occur in
 MAX_PHRASE, MAX_NOUN_PHRASE = 3, 2  # longer runs of words after an article often hold a verb
+MAX_BEFORE = 2  # dull words before the phrase of a subject
 _LOWER_SHARE = 0.45  # a word that stands in lower case this often is no name
 _SHORT_LINE = re.compile(r"^(.{0,50})\n", re.MULTILINE)  # nothing runs on over its end
 _TOKEN = re.compile(r"[^\W\d_]+(?:['’&-][^\W\d_]+)*|[^\w\s]|\d+|\n\s*\n")
 
 _BEFORE_NOUN = frozenset("a an the our your my their his her its these".split())
+_HEADS = frozenset(
+    (
+        "account accounts address amount area case changes comments contact contacts copy cost date dates day "
+        "details document documents file files form forms group info information issue issues items letter level "
+        "line list manager meeting model month name names note notes number numbers office order people person plan "
+        "plans points process program project projects questions report request requests results review schedule "
+        "section sheet space staff status summary system team time times update updates visit week work year"
+    ).split()
+)  # dull nouns: what stands before one is half of a compound ("background" of "background information")
+_ABBREVIATED = frozenset(
+    (
+        "assoc ave bldg bros comm conf corp dept dist div est gen gov inst intl ltd mgmt mgr mtg natl prof st univ vs"
+    ).split()
+)
+_DRAWLED = re.compile(r"(.)\1\1")
+_SHOUTED_SHARE = 0.5  # of the letters
 _NO_NOUN = re.compile(r".*(?:ly|ed|able|ible|ful|ous|ish|less|ental|onal|ical)$")
 
 
 @dataclass(frozen=True, slots=True)
 class Topic:
-    """A phrase of a mail as a question says it, and its words as they are searched."""
+    """A phrase of a mail as a question says it, and its words as they are searched.
+
+    Unless `is_telling` it is a single word said in passing: alone it brings no mail to mind.
+    """
 
     text: str
     words: tuple[str, ...]
     weight: float
+    is_telling: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +127,9 @@ def topics(mail: KnownMail, counts: TermCounts, owner: Sequence[str], people: fr
 
 def _topic(phrase: _Phrase, counts: TermCounts, text: Counter[str]) -> Topic | None:
     searched = tuple(word for token in phrase.tokens for word in words(token))
+    is_loud = len(phrase.tokens) > 1 and all(token.isupper() and len(token) > 4 for token in phrase.tokens)
+    if any(_is_odd(word, counts) for word in searched) or (is_loud and phrase.source == "name"):
+        return None
     is_common = [token.islower() or counts.is_common_noun(token) for token in phrase.tokens]
     if sum(map(len, searched)) < 3 or (phrase.source == "name" and all(is_common)):
         return None
@@ -113,14 +137,15 @@ def _topic(phrase: _Phrase, counts: TermCounts, text: Counter[str]) -> Topic | N
     if not MIN_MAILS <= rarest <= max(8, MAX_SHARE * counts.num_mails):
         return None
     times = max(text[word] for word in searched)
-    is_single = len(searched) == 1 and is_common[0]
+    is_single = len(searched) == 1 and (is_common[0] or phrase.source == "noun")
     if is_single and ((phrase.source == "noun" and times < 2) or searched[0].endswith("ing")):
         return None  # a noun said once is seldom what a mail is about
     if phrase.source == "noun" and not counts.is_repeated(searched):
         return None  # chance neighbours, as a noun and its verb
     boost = {"subject": 1.4, "name": 1.2, "noun": 1.0}[phrase.source] * (1 + 0.25 * min(3, times - 1))
     weight = boost * sum(counts.idf(word) for word in searched) / math.sqrt(len(searched))
-    return Topic(_text(phrase, is_common), searched, weight)
+    is_telling = phrase.source == "subject" or len(searched) > 1 or times > 1
+    return Topic(_text(phrase, is_common), searched, weight, is_telling)
 
 
 def _text(phrase: _Phrase, is_common: Sequence[bool]) -> str:
@@ -128,7 +153,7 @@ def _text(phrase: _Phrase, is_common: Sequence[bool]) -> str:
     if phrase.source == "name":
         return " ".join(phrase.tokens)
     spelled = [_spell(token, common) for token, common in zip(phrase.tokens, is_common, strict=True)]
-    return ("the " if is_common[-1] else "") + " ".join(spelled)
+    return ("the " if is_common[-1] or phrase.source == "noun" else "") + " ".join(spelled)
 
 
 def _spell(token: str, is_common: bool) -> str:
@@ -140,23 +165,29 @@ def _spell(token: str, is_common: bool) -> str:
 
 def _subject(subject: str) -> Iterator[_Phrase]:
     """Yield a subject that is one phrase, less its dull ends."""
-    tokens = _TOKEN.findall(subject)
+    tokens, num_before, after = _TOKEN.findall(subject), 0, ""
     while tokens and _is_dull(tokens[0]):
+        num_before += tokens[0].isalpha()
         tokens = tokens[1:]
+    if num_before > MAX_BEFORE:
+        return  # a sentence: "where do you want to eat"
     while tokens and _is_dull(tokens[-1]):
-        tokens = tokens[:-1]
-    if 1 <= len(tokens) <= MAX_PHRASE and not any(map(_is_dull, tokens)) and not _NO_NOUN.match(tokens[-1].lower()):
+        *tokens, after = tokens
+    is_whole = 1 <= len(tokens) <= MAX_PHRASE and not any(map(_is_dull, tokens)) and after.lower() not in _HEADS
+    if is_whole and not _NO_NOUN.match(tokens[-1].lower()):
         yield _Phrase(tuple(tokens), "subject")
 
 
 def _phrases(text: str) -> Iterator[_Phrase]:
+    if _is_shouted(text):
+        return
     tokens = ["\n\n", *_TOKEN.findall(_SHORT_LINE.sub(r"\1\n\n", text)), "\n\n"]
     start = 1
     while start < len(tokens):
         end = start
         while end < len(tokens) and not _is_dull(tokens[end]):
             end += 1
-        if start < end <= start + MAX_PHRASE:
+        if start < end <= start + MAX_PHRASE and tokens[end].lower() not in _HEADS:
             yield from _run(tokens[start - 1], tokens[start:end])
         start = max(end, start) + 1
 
@@ -164,10 +195,31 @@ def _phrases(text: str) -> Iterator[_Phrase]:
 def _run(before: str, run: Sequence[str]) -> Iterator[_Phrase]:
     """Yield the phrase of a run of telling words: a name inside a sentence, or a noun after an article."""
     is_inside = before.isalpha() or before == ","
-    if is_inside and all(token[0].isupper() for token in run):
+    is_noun_after_article = len(run) == 1 and before.lower() in _BEFORE_NOUN and not run[0].isupper()
+    if is_inside and not is_noun_after_article and all(token[0].isupper() for token in run):
         yield _Phrase(tuple(run), "name")
     elif len(run) <= MAX_NOUN_PHRASE and before.lower() in _BEFORE_NOUN and not _NO_NOUN.match(run[-1].lower()):
+        if len(run) > 1 and run[-1].endswith("ing"):
+            return  # "the ball rolling"
         yield _Phrase(tuple(run), "noun")
+
+
+def _is_shouted(text: str) -> bool:
+    """Whether a text is in capitals, which then mark no names."""
+    return sum(map(str.isupper, text)) > _SHOUTED_SHARE * sum(map(str.isalpha, text))
+
+
+def _is_odd(word: str, counts: TermCounts) -> bool:
+    """Whether a word seems to be cut short, drawn out, or a slip for a much more frequent one ("Shirely")."""
+    if word in _ABBREVIATED or word == "non" or _DRAWLED.search(word):
+        return True
+    if len(word) < 5:
+        return False
+    swapped = (word[:at] + word[at + 1] + word[at] + word[at + 2 :] for at in range(len(word) - 1))
+    without = (word[:at] + word[at + 1 :] for at in range(1, len(word) - 1))
+    return any(
+        counts.num_with(other) > 10 * counts.num_with(word) for other in (*swapped, *without) if other != singular(word)
+    )
 
 
 def _is_form(word: str, name: str) -> bool:

@@ -5,41 +5,30 @@ A time is never exact: a month, a season, or how long ago; with it goes the rang
 
 from __future__ import annotations
 
+import re
 from calendar import monthrange
-from dataclasses import dataclass
+from collections.abc import Container
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from random import Random
 
+from inbox_env.known_items.synonyms import synonym
 from inbox_env.known_items.topics import TermCounts, Topic
-from inbox_env.known_items.words import EVERYDAY, plural, singular
+from inbox_env.known_items.words import plural, singular
 from inbox_env.search.folding import words
 
 _UNTIMED_RATE = 0.2
-_BLUR_RATE = 0.4
+_DROP_RATE = 0.33
+_SYNONYM_RATE = 0.6
+_FORM_RATE = 0.6
+_MIN_USED = 0.5  # times the mails with a word: else people say its other number for something else ("trusts")
+_ONE_NUMBER = re.compile(
+    r"(?:ity|ities|ness|age|ance|ence|ics|ing|news)$"
+)  # "security" and "securities" are two things
 _PARTS = ((1, 10, "early in "), (11, 20, "in the middle of "), (21, 31, "towards the end of "))
 _SEASONS = {3: "spring", 4: "spring", 5: "spring", 6: "summer", 7: "summer", 8: "summer", 9: "autumn", 10: "autumn",
             11: "autumn"}  # fmt: skip
 _SEASON_MONTHS = {"spring": (3, 5), "summer": (6, 8), "autumn": (9, 11)}
-
-RECEIVED = (
-    "What did {who} write about {topic} {when}?",
-    "What did {who} tell me about {topic} {when}?",
-    "What did {who} say about {topic} {when}?",
-    "Where is the mail in which {who} mentions {topic}? It came {when}.",
-    "{who} sent me something about {topic} {when}. Which mail was it?",
-    "Find the message that {who} sent me {when} about {topic}.",
-    "I need the note that {who} wrote about {topic} {when}.",
-    "Which mail did I get from {who} about {topic} {when}?",
-    "I am looking for what {who} had to say on {topic} {when}.",
-)
-SENT = (
-    "What did I write to {who} about {topic} {when}?",
-    "What did I tell {who} about {topic} {when}?",
-    "Where is the mail I sent to {who} about {topic}? It must have been {when}.",
-    "Find the message that I sent to {who} {when} about {topic}.",
-    "I need the note that I wrote to {who} about {topic} {when}.",
-    "Which mail did I send to {who} about {topic} {when}?",
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,12 +40,6 @@ class When:
     last: date | None = None
 
 
-def draw_name(person: str, random: Random) -> str:
-    """Return the whole name, the first or the last."""
-    first, *_, last = person.split()
-    return random.choices((person, first, last), weights=(60, 25, 15))[0]
-
-
 def draw_when(sent: date, asked_on: date, random: Random) -> When:
     """Return a rough time of a mail sent on `sent`, as said on `asked_on`; a fifth of the time none."""
     if random.random() < _UNTIMED_RATE:
@@ -65,25 +48,37 @@ def draw_when(sent: date, asked_on: date, random: Random) -> When:
     return random.choice(makers)(sent, asked_on)
 
 
-def blur(topic: Topic, counts: TermCounts, random: Random) -> str:
-    """Return the topic as somebody says it who does not remember the words: often the same, or nearly."""
+def drop_words(topic: Topic, random: Random) -> Topic:
+    """Return the topic, or (a third of the time) only its last noun: "the lease" of "the storage lease"."""
+    noun = topic.text.split()[-1]
+    is_plain = topic.text.startswith("the ") and topic.text.islower()  # "the Houston partnership" is not any
+    if len(topic.words) < 2 or not is_plain or random.random() >= _DROP_RATE:
+        return topic
+    return replace(topic, text=f"the {noun}", words=tuple(words(noun)))
+
+
+def blur(topic: Topic, counts: TermCounts, held: Container[str], random: Random) -> str:
+    """Return the topic as somebody says it who does not remember the words: often other ones, never those in `held`.
+
+    `held` are the words of the mail.
+    """
     said = topic.text.split()
     last = said[-1]
-    if last.islower() and random.random() < _BLUR_RATE:
-        others = [EVERYDAY.get(last, ""), *(form(last) for form in (plural, singular))]
-        known = [word for word in others if word not in ("", last) and (counts.num_with(word) or word in EVERYDAY)]
-        said[-1] = random.choice(known[:2]) if known else last
+    other = synonym(last) if last.islower() else ""
+    if other and random.random() < _SYNONYM_RATE and not any(part in held for part in words(other)):
+        said[-1] = other
+    elif last.islower() and not _ONE_NUMBER.search(last) and random.random() < _FORM_RATE:
+        forms = (form for form in (plural(last), singular(last)) if form != last and form not in held)
+        said[-1] = next((form for form in forms if counts.num_with(form) >= _MIN_USED * counts.num_with(last)), last)
     return " ".join(said)
 
 
-def ask(who: str, topic: str, when: When, is_by_owner: bool, random: Random) -> str:
-    """Return the question."""
-    templates = SENT if is_by_owner else RECEIVED
-    text = random.choice(templates)
+def ask(template: str, topic: str, when: When, **names: str) -> str:
+    """Return the question; `names` are `who`, and `other` or `noun` where the template has them."""
     if not when.text:
-        text = text.replace(" It came {when}.", "").replace(" It must have been {when}.", "")
-        text = text.replace(" {when}", "")
-    return text.format(who=who, topic=topic, when=when.text)
+        template = template.replace(" It came {when}.", "").replace(" It must have been {when}.", "")
+        template = template.replace(" {when}", "")
+    return template.format(topic=topic, when=when.text, **names)
 
 
 def asked_words(text: str) -> list[str]:

@@ -26,17 +26,22 @@ async def read_body(request: Request, model: type[Model]) -> Model:
 
     Only JSON is read: a form of another site could send anything else without being asked for permission.
     """
+    return _checked(model, await read_bytes(request, MAX_BODY_BYTES))
+
+
+async def read_bytes(request: Request, max_bytes: int) -> bytes:
+    """Return the body of a JSON request; raises HTTPException 413 or 415."""
     if request.headers.get("content-type", "").partition(";")[0].strip() != "application/json":
         raise HTTPException(415, "send application/json")
     declared = request.headers.get("content-length", "")
-    if declared.isdecimal() and int(declared) > MAX_BODY_BYTES:
-        raise HTTPException(413, f"at most {MAX_BODY_BYTES} bytes")
-    body = b""
+    if declared.isdecimal() and int(declared) > max_bytes:
+        raise HTTPException(413, f"at most {max_bytes} bytes")
+    body = bytearray()
     async for chunk in request.stream():
         body += chunk
-        if len(body) > MAX_BODY_BYTES:
-            raise HTTPException(413, f"at most {MAX_BODY_BYTES} bytes")
-    return _checked(model, body)
+        if len(body) > max_bytes:
+            raise HTTPException(413, f"at most {max_bytes} bytes")
+    return bytes(body)
 
 
 def read_query(params: QueryParams, model: type[Model]) -> Model:

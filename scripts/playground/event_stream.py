@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Coroutine
 from contextlib import aclosing, suppress
 from typing import Any
 
@@ -32,15 +32,7 @@ class EventStream(Response):
         """Send events until one of both sides ends."""
         del scope
         await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
-        sending = asyncio.create_task(self._send_all(send))
-        leaving = asyncio.create_task(_wait_for_leaving(receive))
-        try:
-            await asyncio.wait((sending, leaving), return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for task in (sending, leaving):
-                task.cancel()
-            with suppress(asyncio.CancelledError, OSError):
-                await sending
+        await while_read(self._send_all(send), receive)
 
     async def _send_all(self, send: Send) -> None:
         async with aclosing(self._events) as events:
@@ -53,6 +45,19 @@ def encode(event: Event) -> bytes:
     """Return one event on the wire; JSON has no line breaks, so that no text can end it early."""
     name, data = event
     return f"event: {name}\ndata: {json.dumps(data, default=str)}\n\n".encode()
+
+
+async def while_read(work: Coroutine[Any, Any, None], receive: Receive) -> None:
+    """Run `work`, which answers a request, until it ends or the reader has left, which cancels it."""
+    working = asyncio.create_task(work)
+    leaving = asyncio.create_task(_wait_for_leaving(receive))
+    try:
+        await asyncio.wait((working, leaving), return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in (working, leaving):
+            task.cancel()
+        with suppress(asyncio.CancelledError, OSError):
+            await working
 
 
 async def _wait_for_leaving(receive: Receive) -> None:

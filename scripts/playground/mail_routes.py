@@ -14,13 +14,15 @@ from pydantic import BaseModel, Field
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
+from inbox_env.inbox import Inbox
 from inbox_env.search.base import MAX_KEYWORD_CHARS, MAX_KEYWORDS, Order, SearchHit, SearchQuery
 from inbox_env.search.folding import words
 from inbox_env.store import StoredEmail
 from scripts.mail_view import email_row, hit_row
+from scripts.playground import mail_html
 from scripts.playground.bodies import read_query
 from scripts.playground.library import Library
 from scripts.playground.quotes import place_in_script, safe_body
@@ -65,7 +67,11 @@ def mail_routes(library: Library) -> list[Route]:
         wanted = read_query(request.query_params, MailQuery)
         return JSONResponse(await run_in_threadpool(_mail, library, wanted))
 
-    return [Route("/api/mails", mails), Route("/api/mail", mail)]
+    async def html(request: Request) -> Response:
+        wanted = read_query(request.query_params, MailQuery)
+        return HTMLResponse(await run_in_threadpool(_html, library, wanted), headers=mail_html.HEADERS)
+
+    return [Route("/api/mails", mails), Route("/api/mail", mail), Route("/api/mail/html", html)]
 
 
 def parse_query(typed: str, order: Order, page: int) -> SearchQuery | None:
@@ -123,12 +129,24 @@ def _page(library: Library, wanted: ListQuery) -> dict[str, Any]:
     }
 
 
-def _mail(library: Library, wanted: MailQuery) -> dict[str, Any]:
+def _stored(inbox: Inbox, wanted: MailQuery) -> StoredEmail:
     ref: str | int = int(wanted.ref) if wanted.ref.isdecimal() and len(wanted.ref) <= 9 else wanted.ref
-    inbox = library.inbox(wanted.inbox)
     stored = inbox.read(ref, as_of=end_of(wanted.as_of))
     if stored is None:
         raise HTTPException(404, "no such mail on this day")
+    return stored
+
+
+def _html(library: Library, wanted: MailQuery) -> str:
+    html = _stored(library.inbox(wanted.inbox), wanted).email.html
+    if not html:
+        raise HTTPException(404, "no HTML is kept of this mail: import it with --html")
+    return mail_html.page_of(html)
+
+
+def _mail(library: Library, wanted: MailQuery) -> dict[str, Any]:
+    inbox = library.inbox(wanted.inbox)
+    stored = _stored(inbox, wanted)
     body = safe_body(stored.email)
     size = MORE_CHARS if wanted.start else BODY_CHARS
     part = body[wanted.start : wanted.start + size]
@@ -150,6 +168,7 @@ def _mail(library: Library, wanted: MailQuery) -> dict[str, Any]:
         "end": len(part),
         "body_chars": len(body),
         "quote": place,
+        "has_html": bool(stored.email.html),
         "thread": list(inbox.thread(stored.number, as_of=end_of(wanted.as_of)))[:50],
     }
 

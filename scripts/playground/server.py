@@ -39,14 +39,25 @@ class Address:
     token: str
 
     @classmethod
-    def chosen(cls, host: str, port: int, *, is_network_allowed: bool, environment: Mapping[str, str]) -> Address:
-        """Return the address; raises UsageError for a wide one without permission and a token of 16 characters."""
+    def chosen(
+        cls,
+        host: str,
+        port: int,
+        *,
+        is_network_allowed: bool,
+        environment: Mapping[str, str],
+        why: str = "the page shows mail",
+    ) -> Address:
+        """Return the address; raises UsageError for a wide one without permission and a token of 16 characters.
+
+        `why` says why not everybody should connect.
+        """
         token = environment.get(TOKEN_VARIABLE, "")
         if token and len(token) < MIN_TOKEN_CHARS:
             suggestion = f"export {TOKEN_VARIABLE}={secrets.token_urlsafe(24)}"
             raise UsageError(3, f"{TOKEN_VARIABLE} is shorter than {MIN_TOKEN_CHARS} characters", next_step=suggestion)
         if not is_loopback(host) and not (is_network_allowed and token):
-            what = f"{host} can be reached from other machines, and the page shows mail"
+            what = f"{host} can be reached from other machines, and {why}"
             next_step = f"add --unsafe-allow-network and set {TOKEN_VARIABLE}, or use 127.0.0.1 and an ssh tunnel"
             raise UsageError(4, what, next_step=next_step)
         return cls(host, port, is_network_allowed, token)
@@ -59,10 +70,10 @@ class Address:
         hosts = {f"[{name}]:{port}" if ":" in name else f"{name}:{port}" for name in names}
         return Allowed(frozenset(hosts), port, any_address=True, token=self.token)
 
-    def url(self, port: int) -> str:
-        """Return what is to be opened."""
+    def url(self, port: int, path: str = "") -> str:
+        """Return what is to be opened; of a `path`, which programs use, without the token."""
         host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"http://{host}:{port}/" + (f"?token={self.token}" if self.token else "")
+        return f"http://{host}:{port}/{path}" + (f"?token={self.token}" if self.token and not path else "")
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -86,8 +97,10 @@ def listen(host: str, port: int) -> socket.socket:
     raise ResourceError(2, what, where=host, next_step="choose another one with --port")
 
 
-def serve(make_app: Callable[[Allowed], ASGIApp], address: Address, *, title: str, opens_browser: bool) -> None:
-    """Serve until interrupted; the address is printed when it answers."""
+def serve(
+    make_app: Callable[[Allowed], ASGIApp], address: Address, *, title: str, opens_browser: bool, path: str = ""
+) -> None:
+    """Serve until interrupted; the address, with `path`, is printed when it answers."""
     sock = listen(address.host, address.port)
     port = sock.getsockname()[1]
     config = uvicorn.Config(
@@ -101,7 +114,7 @@ def serve(make_app: Callable[[Allowed], ASGIApp], address: Address, *, title: st
         timeout_graceful_shutdown=1,
     )
     with suppress(KeyboardInterrupt), sock:
-        asyncio.run(_serve(uvicorn.Server(config), sock, address.url(port), title, opens_browser=opens_browser))
+        asyncio.run(_serve(uvicorn.Server(config), sock, address.url(port, path), title, opens_browser=opens_browser))
 
 
 async def _serve(server: uvicorn.Server, sock: socket.socket, url: str, title: str, *, opens_browser: bool) -> None:

@@ -190,6 +190,16 @@ async def test_a_model_reads_the_transcript_as_if_it_had_searched_itself(arena, 
     assert engine.sessions[0].is_closed
 
 
+@pytest.mark.parametrize("heuristic", sorted(set(HEURISTICS) - {"keywords-and"}))
+async def test_a_reader_whose_answer_is_no_call_is_not_asked_again(arena, chat, heuristic):
+    engine = ScriptedEngine([chat.call_opening_ids("return_final_answer")])
+    policy = read_with(heuristic, LocalPolicy(engine, chat, prompt="laptop"), LONG)
+    played = await play(policy, arena)
+    failed = [one for one in played if any(result.name == "invalid_call" for result in one.turns[-2].results)]
+    assert len(failed) == len(engine.sessions) > 3
+    assert {(one.stop_reason, one.error) for one in played} == {(StopReason.GAVE_UP, "")}
+
+
 def test_every_episode_of_a_question_has_a_seed_of_its_own(chat):
     def seeds(order, seed=0):
         engine = ScriptedEngine([])

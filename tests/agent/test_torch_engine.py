@@ -273,3 +273,32 @@ async def test_wrong_calls_hurt_only_the_caller(model, token_ids, max_tokens):
 def test_a_negative_temperature_is_refused(model):
     with pytest.raises(UsageError):
         make_engine(model, temperature=-1.0)
+
+
+async def test_a_session_has_a_temperature_of_its_own_whatever_is_sampled_beside_it(model):
+    engine = make_engine(model, temperature=1.0)
+
+    async def said(*how):
+        session = engine.open(*how)
+        try:
+            return await session.sample([1, 2, 3], 12)
+        finally:
+            session.close()
+
+    alone = [await said(seed, temperature) for seed, temperature in ((0, 0.0), (1, 2.0), (2, None))]
+    together = await within(20, said(0, 0.0), said(1, 2.0), said(2, None), said(3, 0.0, 0.5), said(4, 1.5, 0.5))
+    assert [one.token_ids for one in together[:3]] == [one.token_ids for one in alone]
+    assert together[3].token_ids == alone[0].token_ids, "temperature 0 draws nothing"
+
+
+async def test_who_hears_the_tokens_can_end_the_turn(model):
+    engine = make_engine(model, temperature=0.0)
+    whole, heard = (await play(engine, 0, [1, 2, 3], [])).samples[0], []
+    session = engine.open(0)
+    cut = await session.sample([1, 2, 3], 12, lambda token: heard.append(token) or len(heard) == 2)
+    assert heard == cut.token_ids == whole.token_ids[:2]
+    assert cut.is_stopped
+    again = await session.sample([4], 3)
+    assert 1 <= len(again.token_ids) <= 3
+    session.close()
+    assert engine.num_open_rows == 0

@@ -10,8 +10,10 @@ from typing import Any
 
 import pytest
 
+from inbox_env.importing.import_mail import import_mail
 from inbox_env.questions import Question
 from tests.scripts.playground.served import hostile, invented, served
+from tests.scripts.playground.test_mail_html import HOSTILE as HOSTILE_HTML
 
 SENTINEL = "window.__ran = true"
 HOSTILE = [
@@ -148,6 +150,27 @@ def test_hostile_mail_is_shown_and_never_run(browser, folder, tmp_path) -> None:
         body = page.inner_text(".pane.mail")
         assert "\x1b" not in body
         assert "\u202e" not in body
+
+
+def test_the_html_of_a_mail_is_shown_in_a_frame_that_can_do_nothing(browser, tmp_path) -> None:
+    html = "<p style='color: red'>the <b>red</b> one</p>" + "".join(HOSTILE_HTML)
+    raw = f"From x Mon Jan  1 00:00:00 2001\nMessage-ID: <1@x>\nSubject: s\nContent-Type: text/html\n\n{html}\n"
+    (tmp_path / "a.mbox").write_text(raw)
+    import_mail([tmp_path / "a.mbox"], tmp_path / "my.db", "me", keep_html=True)
+    with served(tmp_path / "my.db", [], tmp_path) as url, visit(browser, url) as page:
+        open_next_mail(page)
+        page.get_by_role("button", name="Show as HTML").click()
+        frame = page.frame_locator(".pane.mail iframe")
+        frame.get_by_text("the red one").wait_for()
+        assert frame.locator("b").count() > 0
+        assert page.locator(".pane.mail iframe").get_attribute("sandbox") == ""
+        page.wait_for_timeout(300)
+        page.screenshot(path=tmp_path / "html.png")
+        assert page.evaluate("window.__ran") is None
+        assert len(page.frames) == 2
+        page.get_by_role("button", name="Show as text").click()
+        assert page.locator(".pane.mail iframe").count() == 0
+        assert "the red one" in page.inner_text(".pane.mail .body")
 
 
 def test_links_of_mails_show_where_they_lead_before_they_are_followed(browser, folder, tmp_path) -> None:

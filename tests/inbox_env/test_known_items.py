@@ -25,8 +25,9 @@ from inbox_env.known_items.checks import (
 )
 from inbox_env.known_items.generate import KnownItems, generate_known_items
 from inbox_env.known_items.mails import known_mails, own_text, person_name, plain_subject
+from inbox_env.known_items.templates import ALL
 from inbox_env.known_items.topics import Topic
-from inbox_env.known_items.wording import RECEIVED, SENT, When, draw_asked_on, draw_when
+from inbox_env.known_items.wording import When, draw_asked_on, draw_when
 from inbox_env.known_items.words import content_words, plural, singular
 from inbox_env.leak_report import measure_leaks
 from inbox_env.questions import Question
@@ -67,15 +68,21 @@ def mail(number: int, sender: Address, to: Address, subject: str, body: str) -> 
 
 
 def named_and_topic(question: Question) -> tuple[list[str], list[str]]:
-    """Return the names that a question uses for its person, and the words of its topics."""
-    timed = [text.replace("{when}", "<when>") for text in (*RECEIVED, *SENT)]
-    untimed = [re.sub(r"( It came| It must have been)? <when>(\.$)?", "", text) for text in timed]
-    forms = [re.escape(text).replace("<when>", f"(?:{WHEN}) .+?") for text in (*timed, *untimed)]
-    forms = [text.replace(r"\{who\}", "(?P<who>.+?)").replace(r"\{topic\}", "(?P<topic>.+?)") for text in forms]
-    found = [match for text in forms if (match := re.fullmatch(text, question.question))]
+    """Return the names that a question may use for its person, and the words of its topics, as read off templates.
+
+    The template with the most words of its own is the one that was used.
+    """
+    timed = [text.replace("{when}", "<when>") for text in ALL]
+    untimed = [re.sub(r"( It (?:came|must have been) <when>\.| <when>)", "", text) for text in timed]
+    forms = [re.escape(text).replace("<when>", f"(?:{WHEN}) [^?.]+?") for text in (*timed, *untimed)]
+    for name in ("who", "topic", "noun", "other"):
+        forms = [text.replace(rf"\{{{name}\}}", f"(?P<{name}>.+?)", 1) for text in forms]
+    found = [(len(text), match) for text in forms if (match := re.fullmatch(text, question.question))]
     assert found, question.question
-    who = found[0]["who"]
-    return [who, who.split()[-1]], [word for word in words(found[0]["topic"]) if word not in ("the", "and")]
+    match = max(found, key=lambda one: one[0])[1].groupdict()
+    who = match.get("who")
+    topic = [word for word in words(match["topic"]) if word not in ("the", "and")]
+    return ([who, who.split()[-1]] if who else []), topic
 
 
 def count(items: KnownItems, *keywords: str) -> int:
@@ -95,7 +102,7 @@ def test_the_same_seed_gives_the_same_questions_and_another_seed_others(
 def test_questions_are_as_many_as_asked_and_of_every_kind(questions: list[Question]) -> None:
     assert len(questions) == NUM_QUESTIONS
     assert len({one.id for one in questions}) == len({one.question for one in questions}) == NUM_QUESTIONS
-    assert {one.kind for one in questions} == {"single", "distractor", "unanswerable"}
+    assert {one.kind for one in questions} == {"single", "distractor", "multi", "unanswerable"}
     assert sum(not one.answerable for one in questions) == round(0.15 * NUM_QUESTIONS)
     assert {one.split for one in questions} == {"train"}
 
@@ -124,13 +131,22 @@ def test_the_mail_is_dated_before_the_question_and_the_question_before_the_end(
 
 
 def test_what_is_unanswerable_is_in_no_mail(items: KnownItems, questions: list[Question]) -> None:
-    """Either no mail has all words of the topic, or no mail has the person's name and any word of the topic."""
-    for question in (one for one in questions if not one.answerable):
+    """No mail has all words of the topic, none has the person's name and any of them, or none of those has a number."""
+    absent = [one for one in questions if not one.answerable]
+    for question in absent:
         assert (question.message_ids, question.answer) == ((), None)
         names, topic = named_and_topic(question)
         assert topic
-        is_absent = count(items, *topic) == 0
-        assert is_absent or not any(count(items, name, word) for name in names for word in topic), question.question
+        is_apart = not any(count(items, name, word) for name in names for word in topic)
+        assert count(items, *topic) == 0 or is_apart or not numbers_in(items, names[0], topic), question.question
+    assert any(count(items, *named_and_topic(one)[1]) for one in absent)
+
+
+def numbers_in(items: KnownItems, who: str, topic: list[str]) -> list[str]:
+    """Return the numbers in the mails of `who` that hold the topic."""
+    hits = items.inbox.search(SearchQuery(tuple(topic), who), as_of=None, limit=100).hits
+    found = [items.inbox.read(hit.number, as_of=None) for hit in hits]
+    return [one for stored in found if stored is not None for one in re.findall(r"\d+", stored.email.body)]
 
 
 def test_borrowed_topics_and_own_ones_asked_of_somebody_else_are_both_there(
@@ -149,7 +165,9 @@ def test_a_question_is_about_one_mail_or_is_not_asked(tmp_path: Path) -> None:
     inbox = Inbox.open(tmp_path / "my.db", "me")
     lease = Topic("the harbour lease", ("harbour", "lease"), 1.0)
     january = When("in January 2001", date(2001, 1, 1), date(2001, 1, 31))
-    at_any_time = Draft("Ann Lee", "Ann Lee", (lease,), ("the port contract",), When(""), date(2001, 12, 1), False)
+    at_any_time = Draft(
+        "Ann Lee", "Ann Lee", "Ann Lee", (lease,), ("the port contract",), When(""), date(2001, 12, 1), False
+    )
     in_january = replace(at_any_time, when=january)
     assert is_unambiguous(inbox, in_january, ["<10@x>"])
     assert has_distractors(inbox, in_january, ["<10@x>"])
@@ -157,10 +175,10 @@ def test_a_question_is_about_one_mail_or_is_not_asked(tmp_path: Path) -> None:
     assert not is_unambiguous(inbox, in_january, ["<100@x>"])
     spring = When("in spring", date(2001, 2, 1), date(2001, 5, 31))
     assert is_unambiguous(inbox, replace(at_any_time, when=spring), ["<100@x>"])
-    assert not is_unambiguous(inbox, replace(at_any_time, who="Ann", when=spring), ["<100@x>"])
+    assert not is_unambiguous(inbox, replace(at_any_time, who="Ann", called="Ann", when=spring), ["<100@x>"])
     assert is_solvable(inbox, at_any_time, ["<10@x>"])  # by the name
-    assert not is_solvable(inbox, replace(at_any_time, who="Zoe"), ["<10@x>"])  # nobody wrote of a port or a contract
-    assert is_solvable(inbox, replace(at_any_time, who="Zoe", said=("the port lease",)), ["<10@x>"])
+    assert not is_solvable(inbox, replace(at_any_time, called="Zoe"), ["<10@x>"])  # nor does "port" find it
+    assert is_solvable(inbox, replace(at_any_time, called="Zoe", said=("the port lease",)), ["<10@x>"])
     before_it = replace(at_any_time, asked_on=date(2001, 1, 5))
     assert not is_solvable(inbox, before_it, ["<10@x>"])
 
@@ -171,7 +189,7 @@ def test_absence_is_of_all_dates_and_of_the_words_asked_as_well(tmp_path: Path) 
     inbox = Inbox.open(tmp_path / "my.db", "me")
 
     def draft(who: str, said: str, *searched: str) -> Draft:
-        return Draft(who, who, (Topic(said, searched, 1.0),), (said,), When(""), date(2001, 2, 1), False)
+        return Draft(who, who, who, (Topic(said, searched, 1.0),), (said,), When(""), date(2001, 2, 1), False)
 
     assert is_topic_absent(inbox, draft("Bob Roe", "the harbour crane", "harbour", "crane"))
     assert not is_topic_absent(inbox, draft("Bob Roe", "the crane contract", "crane", "deal"))
@@ -186,8 +204,8 @@ def test_few_questions_are_found_by_all_their_words(store: EmailStore, questions
     assert report.found_by_all_words is not None
     assert report.found_by_all_words <= 0.2
     assert sum(report.num_by_kind.values()) == NUM_QUESTIONS
-    assert report.median_days is not None
-    assert 1 <= report.median_days <= 400
+    assert report.days is not None
+    assert 1 <= min(report.days) <= max(report.days) <= 400
     assert report.mean_words == sum(len(one.question.split()) for one in questions) / NUM_QUESTIONS
 
 
@@ -237,6 +255,8 @@ def test_an_inbox_without_such_mail_is_refused_in_one_line(tmp_path: Path) -> No
         (Address("SCS_2", "scs@x"), ""),
         (Address("Enron Announcements", "a@x"), ""),
         (Address("", "bob@x"), ""),
+        (Address("Ann's Wines Spirits", "a@x"), ""),
+        (Address("Lee & Roe", "a@x"), ""),
     ],
 )
 def test_a_person_is_called_by_name(address: Address, name: str) -> None:
@@ -271,4 +291,4 @@ def test_singular_and_plural_undo_each_other() -> None:
 
 def test_content_words_are_what_is_left_without_the_asking() -> None:
     asked = "I am looking for what Ann's letter had to say on the storage lease in March 2001."
-    assert content_words(asked) == [*words("am Ann letter storage lease March 2001")]
+    assert content_words(asked) == [*words("Ann letter storage lease March 2001")]

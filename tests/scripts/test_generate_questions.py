@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
-from inbox_env.questions import read_questions
+from inbox_env.questions import read_questions, write_questions
 from inbox_env.store import build_inbox
 from inbox_env.synthetic.generate import generate_inbox
 from scripts.cli import main
@@ -76,13 +77,45 @@ def test_a_file_is_checked_and_what_leaks_is_named_and_left_out(
     assert main(["questions", *options, "--fix", str(tmp_path / "kept.jsonl")]) == 0
     out = capsys.readouterr().out
     before, kept = (read_questions(tmp_path / name) for name in ("q.jsonl", "kept.jsonl"))
-    named = {line.split(":")[0] for line in out.splitlines() if line.startswith(("me-", "you-"))}
-    assert named == {one.id for one in before} - {one.id for one in kept}
-    assert f"{len(kept)} of {len(before)} questions have none" in out
+    lines = [line.split(": ", 1) for line in out.splitlines() if line.startswith(("me-", "you-"))]
+    named = {name for name, _ in lines}
+    mended = {name for name, what in lines if what.startswith("mended (")}
+    assert {one.id for one in kept} == {one.id for one in before} - named | mended
+    texts = {one.id: one.question for one in before}
+    assert {one.id for one in kept if one.question != texts[one.id]} == mended
+    assert f"{len(before) - len(named)} of {len(before)} questions have none" in out
+    assert f"{len(mended)} questions mended, {len(before) - len(kept)} left out" in out
     assert main(["questions", *options[:2], "--check", str(tmp_path / "kept.jsonl")]) == 0
     assert "leaks: none" in capsys.readouterr().out
 
 
 def test_fix_needs_a_file_to_check(mailbox: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["questions", "--mailbox", str(mailbox), "--fix", str(tmp_path / "x")]) == 2
-    assert "--fix goes with --check" in capsys.readouterr().err
+    assert "--fix, --rows and --against go with --check" in capsys.readouterr().err
+
+
+def test_each_question_has_a_row_of_figures(mailbox: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert generate(mailbox, tmp_path / "q.jsonl", "--inbox", "me", "--count", "20") == 0
+    options = ["--check", str(tmp_path / "q.jsonl"), "--rows", str(tmp_path / "rows.jsonl")]
+    assert main(["questions", "--mailbox", str(mailbox), *options]) == 0
+    rows = {row["id"]: row for row in map(json.loads, (tmp_path / "rows.jsonl").read_text().splitlines())}
+    for question in read_questions(tmp_path / "q.jsonl"):
+        row = rows[question.id]
+        assert row["kind"] == question.kind
+        assert (row["days"] is not None and 1 <= row["days"] <= 400) if question.answerable else row["days"] is None
+    named = [line.split(":")[0] for line in capsys.readouterr().out.splitlines() if line.startswith("me-known")]
+    assert {name for name, row in rows.items() if row["leaks"]} == set(named)
+
+
+def test_the_file_of_another_split_is_compared_with(
+    mailbox: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert generate(mailbox, tmp_path / "q.jsonl", "--inbox", "me", "--count", "20", "--split", "test") == 0
+    first = read_questions(tmp_path / "q.jsonl")[0]
+    write_questions(tmp_path / "train.jsonl", [first.model_copy(update={"split": ""})])
+    capsys.readouterr()
+    options = ["--check", str(tmp_path / "q.jsonl"), "--against", str(tmp_path / "train.jsonl")]
+    assert main(["questions", "--mailbox", str(mailbox), *options]) == 0
+    out = capsys.readouterr().out
+    assert f"{first.id}: split ({first.id} of train)" in out
+    assert "inbox me stands in train and test" in out

@@ -11,19 +11,15 @@ from random import Random
 import pytest
 
 from agent.policies.scripted import Script, ScriptedPolicy, answer, hit_numbers, perfect_reader, read, search
-from inbox_env.actions import Opening, StopReason
+from inbox_env.actions import Opening
 from inbox_env.emails import Address, Email
 from inbox_env.errors import ExitCode
 from inbox_env.questions import Question, write_questions
 from inbox_env.store import build_inbox
 from inbox_env.synthetic.mailbox import SyntheticRecipe
-from inbox_env.trajectory import ToolResultRecord, Trajectory, Turn, read_trajectories
+from inbox_env.trajectory import read_trajectories
 from scripts.cli import main
-from scripts.episode_view import EpisodeView
-from scripts.terminal import console
 from tests.agent.chat_server import call, completion, failing, serving
-
-HOSTILE = "\x1b]52;c;ZXZpbA==\x07\x1b[2J[bold]x[/bold]\u202e\x9b31m"
 
 
 @pytest.fixture
@@ -74,11 +70,32 @@ def test_an_asked_question_shows_every_turn(
 ) -> None:
     assert play(mailbox, "--question", "How large is the Falcon budget?") == 0
     out = capsys.readouterr().out
-    assert 'search_emails(keywords=["Falcon"]' in out
+    assert ' 1  searched "Falcon"  1 found' in out
     assert "2 2001-05-02 Ann Lee: Falcon budget" in out
-    assert "read_email(id=2)" in out
-    assert "mail 2: 2001-05-02 Ann Lee: Falcon budget" in out
+    assert " 2  opened mail 2" in out
+    assert "mail 2: 2001-05-02 Ann Lee: Falcon budget\n            “The Falcon budget is 40,000.”" in out
     assert "reward" not in out
+
+
+def test_each_turn_is_shown_before_the_next_begins(
+    mailbox: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    seen = []
+
+    def look_and_play(opening: Opening, random: Random) -> Script:
+        yield search("Falcon")
+        seen.append(capsys.readouterr().out)
+        yield read(2)
+        seen.append(capsys.readouterr().out)
+        yield answer("x", [2])
+
+    policy = ScriptedPolicy("scripted", look_and_play, perfect_reader({}))
+    monkeypatch.setattr("scripts.play.load_policy", lambda spec, gold: policy)
+    assert play(mailbox, "--question", "How large?") == 0
+    assert "question  How large?" in seen[0]
+    assert seen[0].rstrip().endswith("2 2001-05-02 Ann Lee: Falcon budget")
+    assert seen[1].startswith(" 2  opened mail 2")
+    assert "answer    x" in capsys.readouterr().out
 
 
 def test_a_labelled_question_shows_its_reward_and_is_saved(
@@ -145,37 +162,6 @@ def test_wrong_use_gets_one_line(
 def test_an_unknown_id_is_refused(mailbox: Path, questions: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert play(mailbox, "--questions", str(questions), "--id", "q9") == 2
     assert "no question q9 about inbox me" in capsys.readouterr().err
-
-
-def test_nothing_hostile_reaches_the_terminal() -> None:
-    result = ToolResultRecord(name=HOSTILE, arguments={"keywords": [HOSTILE]}, content=HOSTILE * 3)
-    bad = ToolResultRecord(name="invalid_call", arguments=None, content=HOSTILE, is_error=True)
-    turns = (Turn(text=HOSTILE, results=(result, bad)), Turn(text=HOSTILE, results=()))
-    sender = Address(HOSTILE, "")
-    mail = Email(HOSTILE, datetime(2001, 5, 1, tzinfo=UTC), sender, (), HOSTILE, HOSTILE)
-    out = io.StringIO()
-    for stop_reason in StopReason:
-        trajectory = Trajectory(
-            question_id="q",
-            inbox="me",
-            policy="p",
-            question=HOSTILE,
-            opening="",
-            turns=turns,
-            stop_reason=stop_reason,
-            answer=HOSTILE,
-            unknown_sources=(HOSTILE,),
-            error=HOSTILE,
-        )
-        view = EpisodeView(console(out))
-        asked = Question(id="q", inbox="me", question=HOSTILE, answer=HOSTILE, message_ids=("<1@x>",))
-        view.question(asked)
-        for turn in turns:
-            view.on_turn(turn)
-        view.ending(trajectory, [(1, mail)])
-    shown = out.getvalue()
-    assert "[bold]x[/bold]" in shown
-    assert [attack for attack in ("\x1b", "\x07", "\x9b", "\u202e") if attack in shown] == []
 
 
 def test_an_episode_that_the_api_lost_is_shown_and_is_exit_code_6(

@@ -37,6 +37,8 @@ export class MailPane {
     const people = (label, who) => who.length > 0 && el("div", {}, el("dt", { text: label }), el("dd", {}, folded(who)));
     const body = el("div", { class: "body" });
     const quoted = fill(body, mail);
+    const page = el("div", { class: "shown" }, body);
+    if (mail.end < mail.body_chars) page.append(this.more(body, mail));
     this.element.replaceChildren(
       el(
         "header",
@@ -52,12 +54,27 @@ export class MailPane {
           el("div", {}, el("dt", { text: "Date" }), el("dd", {}, day(mail.date, true), el("span", { class: "number", text: `no. ${mail.number}` }))),
         ),
         mail.attachments.length > 0 && el("ul", { class: "attachments", "aria-label": "Attachments" }, mail.attachments.map(attachment)),
+        mail.has_html && this.asHtml(page, mail),
       ),
-      body,
+      page,
     );
-    if (mail.end < mail.body_chars) this.element.append(this.more(body, mail));
     this.element.scrollTop = 0;
     quoted?.scrollIntoView({ block: "center" });
+  }
+
+  /** Return the switch between the text and the HTML as it was sent, which is loaded when it is wanted. */
+  asHtml(page, mail) {
+    const { inbox, ref, asOf } = this.shown;
+    const text = [...page.childNodes];
+    const address = `/api/mail/html?${new URLSearchParams({ inbox, ref, ...(asOf && { as_of: asOf }) })}`;
+    const show = button("Show as HTML", () => {
+      const isHtml = page.contains(text[0]);
+      show.textContent = isHtml ? "Show as text" : "Show as HTML";
+      page.replaceChildren(
+        ...(isHtml ? [el("iframe", { class: "html", sandbox: true, src: address, title: `HTML of ${mail.subject || "the mail"}`, referrerpolicy: "no-referrer" })] : text),
+      );
+    }, { class: "plain as-html" });
+    return show;
   }
 
   more(body, mail) {

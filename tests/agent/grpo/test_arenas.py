@@ -92,6 +92,16 @@ def test_questions_without_labels_are_for_ranking_only(tmp_path, data, inboxes):
         check_labels(make_config(tmp_path, **RULER), dev, (train, test))
 
 
+def test_questions_that_only_a_mail_answers_are_for_find_mode(tmp_path, data, inboxes):
+    asked = {split: list(inbox.questions) for split, inbox in zip(SPLITS, inboxes, strict=True)}
+    asked["dev"] = [asked["dev"][0].model_copy(update={"answer_type": "mail"}), *asked["dev"][1:]]
+    files = data(**asked)
+    train, dev, test = (open_arena(files, split, EnvLimits()) for split in SPLITS)
+    check_labels(make_config(tmp_path, reward={"mode": "find"}), train, (dev, test))
+    with pytest.raises(UsageError, match="no answer text"):
+        check_labels(make_config(tmp_path), train, (dev, test))
+
+
 @pytest.mark.parametrize("more", [{"answer": "x"}, {"message_ids": ["<a>"]}])
 def test_a_question_with_an_answer_is_not_without_a_label(tmp_path, more):
     (tmp_path / "q.jsonl").write_text(
