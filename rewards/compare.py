@@ -33,7 +33,9 @@ def satisfies(given: Value, gold: Value, asked: Set[str] = frozenset(), known: S
         case "time":
             return gold.key[0] in (-1, given.key[0]) and not set(given.key[1:]).isdisjoint(gold.key[1:])
         case "phone":
-            return _same_phone(given.unit, gold.unit)
+            return given.key == gold.key and _same_phone(given.unit, gold.unit)
+        case "zone":
+            return given.unit == gold.unit
         case _:
             return given == gold
 
@@ -61,6 +63,8 @@ def is_compatible(given: Value, gold: Value) -> bool:
         return _dates_agree(given, gold) or (given.key[3] == 1 and _dates_agree(swapped(given), gold))
     if gold.kind == "time":
         return not set(given.key[1:]).isdisjoint(gold.key[1:]) and (given.key[0] in (-1, gold.key[0]))
+    if gold.kind == "phone":  # one of them may leave the extension out
+        return _same_phone(given.unit, gold.unit) and (given.key == gold.key or not given.key or not gold.key)
     return satisfies(given, gold)
 
 
@@ -74,6 +78,8 @@ def refines(more: Value, less: Value) -> bool:
         return more.kind == "date" and more.key[2] == less.key[0]
     if less.kind == "date" == more.kind:
         return _dates_agree(more, less) and sum(map(bool, more.key[:3])) > sum(map(bool, less.key[:3]))
+    if less.kind == "phone" == more.kind:
+        return not less.key and _same_phone(more.unit, less.unit)
     if less.kind == "time" == more.kind:
         return set(more.key[1:]) < set(less.key[1:]) or (more.key[1:] == less.key[1:] and less.key[0] == -1)
     return False

@@ -12,7 +12,7 @@ from functools import lru_cache
 
 from rewards.compare import refines, weekday_of
 from rewards.values import Parsed, Value, fold, parse, singular
-from rewards.wording import GENERIC_NOUNS, TITLES, asks_for_a_person, content, core, items
+from rewards.wording import GENERIC_NOUNS, TITLES, asks_for_a_person, bounds_asked_for, content, core, items, stem
 
 _OPTIONAL = frozenset({"weekday", "daypart", "zone", "rate"})
 _IN_ORDER = re.compile(r"\b(?:from|then|to|for|by|x|cut)\b|->|[/:@]")
@@ -39,7 +39,9 @@ class GoldForm:
 class GoldKey:
     """All that is known of the gold answer: `values` keeps only the fullest of values that say the same.
 
-    `asked` are the question's words, `known` those and the forms' words, all in the singular.
+    `asked` are the question's words, `stems` those without endings, `known` both and the forms' words, in the
+    singular; `asked_bounds` those that it puts before what it asks for ("until what time?"); `numbers` are those that
+    any form says bare.
     """
 
     forms: tuple[GoldForm, ...]
@@ -51,6 +53,9 @@ class GoldKey:
     words: frozenset[str]
     asked: frozenset[str]
     known: frozenset[str]
+    stems: frozenset[str]
+    asked_bounds: frozenset[str]
+    numbers: tuple[Value, ...]
     is_person: bool
 
 
@@ -73,7 +78,10 @@ def make_key(answer: str, accepted: tuple[str, ...], question: str) -> GoldKey:
         weekdays=frozenset(said or {weekday_of(value) for value in fullest if value.kind == "date"} - {""}),
         words=words,
         asked=asked,
-        known=asked | {singular(word) for word in words},
+        asked_bounds=bounds_asked_for(question),
+        stems=frozenset(stem(word) for word in asked),
+        known=asked | {singular(word) for word in words} | {stem(word) for word in asked | words},
+        numbers=tuple(value for value in values if value.kind == "number"),
         is_person=asks_for_a_person(question),
     )
 

@@ -21,21 +21,26 @@ _SCALE = r"(?:\s?(?:hundred|thousand|grand|million|mil|mln|mm|billion|bn|trillio
 PREFIX = r"(?:us\ ?\$|ca?\$|au?\$|[$£€¥₹]|(?:usd|eur|gbp|cad|aud|jpy|chf|inr)\b)"
 SUFFIX = r"(?:(?:dollars?|bucks|usd|euros?|eur|pounds?|quid|gbp|cad|aud|jpy|yen|chf|inr|rupees?|cents?)\b|[€£¥$])"
 _HALF = r"(?:a\.?\ ?m\b\.?|p\.?\ ?m\b\.?)"
-_ZONE = r"(?:est|edt|et|cst|cdt|ct|pst|pdt|pt|mst|mdt|gmt|utc|bst|cet|cest|eastern|central|pacific|mountain)\b"
+_ZONE = (
+    r"(?:est|edt|et|cst|cdt|ct|pst|pdt|pt|mst|mdt|mt(?!\.)|gmt|utc|bst|cet|cest|eastern|central|pacific|mountain"
+    r"|(?:houston|new\ york|london)\ time)\b"
+)
 _ATTACHED = r"(?:mwh?|kwh?|gwh?|bcf|mmbtu|kg|km|cm|ft|gb|mb|tb|hours?|hrs?|mins?|pcs)\b"
 _DAY = r"\d{1,2}(?:st|nd|rd|th)?(?![\d:]|\s*[ap]\.?m\b)"
-_JOIN = r"\s*(?:-|\band\b|&|\bto\b|\bthrough\b|\bthru\b)\s*"
+_JOIN = r"\s{0,2}(?:-|\band\b|&|\bto\b|\bthrough\b|\bthru\b)\s{0,2}"
+_DAYS = rf"{_DAY}(?:{_JOIN}{_DAY}){{0,7}}"  # bounded, as every repetition here: what fails is tried at every place
 
 VALUE_LEXER = re.compile(
     rf"""
-      (?P<email>[\w.+-]+@[\w-]+(?:\.[\w-]+)+)
+      (?P<email>(?<![\w.+-])[\w.+-]{{1,64}}@[\w-]{{1,63}}(?:\.[\w-]{{1,63}}){{1,8}})
     | (?P<iso>(?<!\d)\d{{4}}(?P<isosep>[-/.])\d{{1,2}}(?P=isosep)\d{{1,2}}(?!\d))(?:t(?=\d))?
     | (?P<phone>(?<![\d-])(?:(?:\+|00)\d[\d\s().-]{{6,}}\d|(?:1[-.\s])?\(\d{{2,5}}\)\s*\d[\d\s.-]{{4,}}\d
         |(?:1[-.\s])?\d{{3}}(?P<phonesep>[-.\s])\d{{3}}(?P=phonesep)\d{{4}}|\d{{3}}-\d{{4}}|0\d{{2,4}}[\s-]\d{{3,4}}[\s-]\d{{3,4}})(?!\d))
+        (?:\s?[,;]?\s?(?:x|ext(?:ension)?\b)\s?[.:]?\s?(?P<extension>\d{{1,6}})\b)?
     | (?P<numeric>(?<![\d/])\d{{1,2}}
         (?:/\d{{1,2}}(?:/(?:\d{{4}}|\d{{2}}))?|(?P<datesep>[.-])\d{{1,2}}(?P=datesep)\d{{4}})(?![\d/]))
-    | (?P<monthfirst>{_MONTH}\s*{_DAY}(?:{_JOIN}{_DAY})*(?:,?\s+\(?\d{{4}}(?!\d|:)|,?\s*'\d\d\b)?)
-    | (?P<dayfirst>(?<!\d){_DAY}(?:{_JOIN}{_DAY})*[\s-]+(?:day\s+)?(?:of\s+)?{_MONTH}
+    | (?P<monthfirst>{_MONTH}\s*{_DAYS}(?:,?\s+\(?\d{{4}}(?!\d|:)|,?\s*'\d\d\b)?)
+    | (?P<dayfirst>(?<!\d){_DAYS}[\s-]+(?:day\s+)?(?:of\s+)?{_MONTH}
         (?:,?[\s-]*\d{{4}}(?!\d|:)|,?\s*'\d\d\b)?)
     | (?P<monthyear>{_MONTH},?\s+(?:of\s+)?(?:19|20)\d\d(?!\d))
     | (?P<span>(?<![\d:.])\d{{1,2}}(?:[:.]\d\d)?)\s*(?:-|to|until|till|and)\s*

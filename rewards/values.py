@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from datetime import date
 from typing import Literal, NamedTuple
 
 from inbox_env.search.folding import stream_safe
 from rewards.amounts import joined
 from rewards.grammar import AMOUNT, PREFIX, SMALL, SUFFIX, TENS, VALUE_LEXER
+from rewards.spelling import in_digits
 
 Kind = Literal[
     "money", "number", "percent", "date", "ordinal", "time", "phone", "email", "code",
@@ -32,8 +33,8 @@ class Value(NamedTuple):
 
     money (amount, ) and currency; number (amount, ) and its noun; percent (amount, ); date (year, month, day, swapped)
     where 0 is unknown and swapped is 1 when day and month could be read the other way; ordinal (day, );
-    time (second or -1, every minute of the day it can mean...); phone, email, code, weekday, daypart, zone,
-    rate, polarity: a folded text in `unit`.
+    time (second or -1, every minute of the day it can mean...); phone its digits, extension in `key`; zone its region,
+    1 for winter or 2 for summer time in `key`; email, code, weekday, daypart, rate, polarity: a folded text in `unit`.
     """
 
     kind: Kind
@@ -71,12 +72,15 @@ _NOUNS = {
     "kilogram": "kg", "kilo": "kg", "kilometer": "km", "kilometre": "km", "mi": "mile", "foot": "ft", "feet": "ft",
     "centimeter": "cm", "centimetre": "cm", "gigabyte": "gb", "megabyte": "mb", "terabyte": "tb",
 }  # fmt: skip
-_ZONES = {"utc": "gmt"} | {
+_ZONES = {"utc": "gmt", "london time": "gmt", "houston time": "c", "new york time": "e"} | {
     name: region
     for region, names in {"e": "est edt et eastern", "c": "cst cdt ct central", "p": "pst pdt pt pacific",
-                          "m": "mst mdt mountain"}.items()
+                          "m": "mst mdt mt mountain"}.items()
     for name in names.split()
 }  # fmt: skip
+_SEASONS = {"s": 1.0, "d": 2.0}  # the middle letter of EST and EDT
+_FRACTIONS = {"¼": ".25", "½": ".5", "¾": ".75"}
+_FRACTION = re.compile(r"(?:(\d)[ -]?)?([¼½¾])")
 _POLARITIES = {"yes": "yes", "yeah": "yes", "yep": "yes", "yup": "yes", "no": "no", "nope": "no", "nah": "no"}
 _NO_NOUNS = """a an and as at but by each for from if in into is no not of off on one only or over per than that the
 then to until was were with x"""
@@ -89,7 +93,7 @@ def parse(text: str) -> Parsed:
     words: list[str] = []
     tokens: list[str] = []
     end = -9  # where a number that may still get its noun ended
-    for match in VALUE_LEXER.finditer(joined(fold(text))):
+    for match in VALUE_LEXER.finditer(normal(text)):
         kind = match.lastgroup or "word"
         if kind == "word" or (kind == "rate" and not (values and tokens[-1].startswith("#"))):
             word = match.group().lstrip("/ ").removeprefix("per ").removesuffix("'s").replace("'", "")
@@ -108,9 +112,25 @@ def parse(text: str) -> Parsed:
     return Parsed(tuple(values), tuple(words), tuple(tokens))
 
 
+def normal(text: str) -> str:
+    """Return `text` folded, with what is spelt out or said in two parts as one number in digits."""
+    return in_digits(joined(fold(text)))
+
+
+def without_kinds(text: str, kinds: Set[str]) -> str:
+    """Return `text` in its normal form without the values of these kinds."""
+
+    def kept(match: re.Match[str]) -> str:
+        reader = _READERS.get(match.lastgroup or "")
+        return " " if reader and any(value.kind in kinds for value in reader(match)) else match.group()
+
+    return VALUE_LEXER.sub(kept, normal(text))
+
+
 def fold(text: str) -> str:
     """Return `text` without case, accents, fancy dashes and quotes, or separators inside numbers."""
     if not text.isascii() or "'" in text:
+        text = _FRACTION.sub(lambda match: (match[1] or "0") + _FRACTIONS[match[2]], text)
         text = _THOUSANDS.sub("", text).translate(_DASHES)
         if not text.isascii():
             decomposed = unicodedata.normalize("NFKD", stream_safe(text))
@@ -120,6 +140,8 @@ def fold(text: str) -> str:
 
 def singular(word: str) -> str:
     """Return `word` without a plural s, and with common short forms of units spelt one way."""
+    if len(word) > 4 and word.endswith("ies"):
+        return f"{word[:-3]}y"
     if len(word) > 2 and word.endswith("s") and not word.endswith("ss"):
         word = word[:-1]
     return _NOUNS.get(word, word)
@@ -166,9 +188,10 @@ def _code(match: re.Match[str]) -> list[Value]:
 
 
 def _phone(match: re.Match[str]) -> list[Value]:
-    digits = re.sub(r"\D", "", match.group())
-    is_international = match.group()[0] == "+" or digits.startswith("00")
-    return [Value("phone", unit=f"+{digits.lstrip('0')}" if is_international else digits)]
+    digits = re.sub(r"\D", "", match["phone"])
+    is_international = match["phone"][0] == "+" or digits.startswith("00")
+    extension = (float(match["extension"]),) if match["extension"] else ()
+    return [Value("phone", extension, f"+{digits.lstrip('0')}" if is_international else digits)]
 
 
 def _email(match: re.Match[str]) -> list[Value]:
@@ -244,7 +267,7 @@ def _clock(hour: int, minute: int, second: int, half: str, is_24h: bool = False)
 def _time(match: re.Match[str]) -> list[Value]:
     text = match["time"]
     zone = match["zone"]
-    extra = [Value("zone", unit=_ZONES.get(zone, zone))] if zone else []
+    extra = [_zone(zone)] if zone else []
     if text in ("noon", "midday", "midnight"):
         return [_clock(0 if text == "midnight" else 12, 0, -1, "", is_24h=True), *extra]
     half = re.search(r"([ap])\.?\ ?m\b", text)
@@ -254,6 +277,11 @@ def _time(match: re.Match[str]) -> list[Value]:
         return [Value("time", (second, NO_TIME + 100 * hour + minute)), *extra]
     is_24h = text[0] == "0" and half is None
     return [_clock(hour, minute, second, half[1] if half and hour <= 12 else "", is_24h), *extra]
+
+
+def _zone(name: str) -> Value:
+    is_exact = len(name) == 3 and name not in ("gmt", "utc", "bst", "cet")
+    return Value("zone", (_SEASONS[name[1]],) if is_exact else (), _ZONES.get(name, name))
 
 
 def _span_start(match: re.Match[str]) -> list[Value]:
@@ -281,8 +309,8 @@ def _rate(match: re.Match[str]) -> list[Value]:
 
 
 _READERS: dict[str, Callable[[re.Match[str]], list[Value]]] = {
-    "email": _email, "iso": _iso_date, "phone": _phone, "numeric": _numeric_date, "monthfirst": _named_date,
-    "dayfirst": _named_date, "monthyear": _named_date, "span": _span_start, "time": _time, "zone": _time,
-    "spanhalf": _span_start, "percent": _percent, "money": _money, "ordinal": _ordinal, "number": _number,
-    "attached": _number, "code": _code, "weekday": _weekday, "daypart": _daypart, "rate": _rate,
+    "email": _email, "iso": _iso_date, "phone": _phone, "extension": _phone, "numeric": _numeric_date,
+    "monthfirst": _named_date, "dayfirst": _named_date, "monthyear": _named_date, "span": _span_start, "time": _time,
+    "zone": _time, "spanhalf": _span_start, "percent": _percent, "money": _money, "ordinal": _ordinal,
+    "number": _number, "attached": _number, "code": _code, "weekday": _weekday, "daypart": _daypart, "rate": _rate,
 }  # fmt: skip

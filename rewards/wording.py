@@ -8,17 +8,22 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-_STOP = """a about an approximately approx are around as at be been between by did do does for from had has have he her
-his i in into is it its just me my of on our roughly said says she so that the their them then there they this to up us
-was we were which will with would you your answer final exactly total only also"""
+_STOP = """a about an approximately approx are around as at be been between both by did do does for from had has have he
+her his i in into is it its just me my of on our roughly said says she so that the their them then there they this to up
+us was we were which will with would yet you your answer final exactly total only also"""
 _GENERIC = """auditorium bank bar bldg boardroom building cafe campus center centre club co company conf conference corp
 corporation dept department drive floor gmbh group hall hotel inc inn limited llc llp lounge ltd number no office park
 plc restaurant road room rm school shop st store street suite team theater theatre tower trip project meeting code"""
 _TITLES = "mr mrs ms miss dr prof professor sir madam dean president rev jr sr phd md"
 _DOUBTS = """or either maybe perhaps possibly probably not isnt wasnt arent werent dont doesnt didnt never neither nor
-none except instead unless but cannot cant unknown unsure guess doubt doubts doubtful false wrong incorrect untrue
+none nobody noone except instead rather unless if else otherwise unlikely hasnt havent hadnt wont wouldnt couldnt
+shouldnt but cannot cant unknown unsure guess doubt doubts doubtful false wrong incorrect untrue
 mistaken rejected denied refuted"""
+_DENIALS = """not isnt wasnt arent werent dont doesnt didnt never hasnt havent hadnt wont wouldnt couldnt shouldnt
+cannot cant"""
 _BOUNDS = "more less over under above below before after until least most minus plus than beyond nearly almost"
+_TURNS = """refused declined cancelled canceled withdrawn disputed retracted changed replaced postponed revised
+formerly previously originally waived refunded mistake typo obsolete outdated superseded void voided expired"""
 _MEASURES = "second minute hour day week month year mw mwh kw kwh gw gwh bcf kg km cm ft gb mb tb mile"
 _NICKNAMES = """william bill will billy,robert bob rob robbie bobby,richard rick dick rich,james jim jimmy,john jack
 johnny jon,jeffrey jeff geoffrey geoff,david dave,michael mike mick,christopher chris,christine chris christina tina,
@@ -35,16 +40,34 @@ GENERIC_NOUNS = frozenset(_GENERIC.split())
 TITLES = frozenset(_TITLES.split())
 DOUBTS = frozenset(_DOUBTS.split())
 BOUNDS = frozenset(_BOUNDS.split())
+MAIL_WORDS = frozenset("mail mails email emails message note letter memo dated sent wrote written received".split())
+DENIALS = frozenset(_DENIALS.split())  # a part of the doubts
+TURNS = frozenset(_TURNS.split())
 MEASURES = frozenset(_MEASURES.split())
 NICKNAMES = tuple(frozenset(group.split()) for group in _NICKNAMES.split(","))
 
-_SEPARATOR = re.compile(r"\s*(?:[,;&\n]|\band\b)\s*", re.IGNORECASE)
+_SEPARATOR = re.compile(r"\s*(?:[,;&\n]|\band\b|\bas well as\b)\s*", re.IGNORECASE)
+_WORD = re.compile(r"[^\W\d_]+(?:'[^\W\d_]+)*")
+_ASKED_BOUND = re.compile(r"(\w+)\s(?:what|which|when|how|whom)\b", re.IGNORECASE)
 _PERSON = re.compile(r"\b(?:who|whose|whom)\b", re.IGNORECASE)
 
 
 def content(words: Sequence[str]) -> tuple[str, ...]:
     """Return `words` without those that say nothing."""
     return tuple(word for word in words if word not in STOP_WORDS)
+
+
+def says_something(text: str) -> bool:
+    """Return whether `text` holds a digit or a word that says something."""
+    return any(char.isdigit() for char in text) or bool(content(_WORD.findall(text.casefold())))
+
+
+def stem(word: str) -> str:
+    """Return `word` without the endings of verbs and plurals, so that "accepted" is a word of "did they accept?"."""
+    for ending in ("ing", "ed", "es", "s", "e"):
+        if word.endswith(ending) and len(word) - len(ending) >= 3:
+            return word[: -len(ending)]
+    return word
 
 
 def core(words: Sequence[str]) -> tuple[str, ...]:
@@ -60,6 +83,11 @@ def items(text: str) -> tuple[str, ...]:
 def asks_for_a_person(question: str) -> bool:
     """Return whether the question asks who."""
     return _PERSON.search(question) is not None
+
+
+def bounds_asked_for(question: str) -> frozenset[str]:
+    """Return the words that a question puts before what it asks for: "until" of "until what time?"."""
+    return frozenset(word.casefold() for word in _ASKED_BOUND.findall(question))
 
 
 def is_inside(part: Sequence[str], whole: Sequence[str]) -> bool:

@@ -19,6 +19,7 @@ from inbox_env.trajectory import Trajectory
 from scripts.bench_report_plots import Dot, scatter_svg
 from scripts.bench_report_views import PairView, QuestionRow, kind_table, matrix, pair_views, seconds_text, short_name
 from scripts.benchmark_grades import ERROR_KINDS, Grade
+from scripts.benchmark_injection import OrderRow
 from scripts.benchmark_published import Published
 from scripts.benchmark_summary import BenchRow, Comparison, dollars
 from scripts.report_svg import bar_svg, percent
@@ -43,6 +44,7 @@ class BenchReport:
     baseline: str
     detect: float
     versions: Mapping[str, str]
+    orders: Sequence[OrderRow] = ()
 
     @property
     def ordered(self) -> list[BenchRow]:
@@ -94,6 +96,7 @@ def _view(report: BenchReport) -> dict[str, Any]:
         "kinds": kind_table(rows, report.questions),
         "error_kinds": ERROR_KINDS,
         "pairs": _pairs(report),
+        "orders": report.orders,
         "published": report.published,
         "notes": report.notes,
         "columns": _columns(report),

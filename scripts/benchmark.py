@@ -13,7 +13,7 @@ import json
 import platform
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -34,6 +34,7 @@ from scripts.bench_report import BenchReport, write_html
 from scripts.benchmark_contenders import Contender, make_contenders
 from scripts.benchmark_costs import add_timing, api_cost, machine_cost, seconds_per_episode
 from scripts.benchmark_grades import Grade, grade, write_grades
+from scripts.benchmark_injection import ALL, OrderRow, check_contained, order_rows, sentence
 from scripts.benchmark_judge import judge_config, judge_episodes
 from scripts.benchmark_options import add_options, check_options
 from scripts.benchmark_published import read_published
@@ -216,12 +217,14 @@ def _conclude(bench: Bench) -> None:
     published = read_published() if bench.suite.published else []
     summary = _summary(bench, rows, comparisons) | {"published": [one.model_dump(mode="json") for one in published]}
     summary["questions"]["unreachable"] = unreachable.model_dump(mode="json")
-    notes = [_asked(bench), unreachable.line(), *_cost_notes(bench)]
+    orders = order_rows(played, bench.suite.attacks())
+    summary |= {"injection": [row.model_dump(mode="json") for row in orders]} if orders else {}
+    notes = [_asked(bench), unreachable.line(), *_cost_notes(bench), *_order_notes(bench, played, orders)]
     title = f"{bench.suite.title}: {len(bench.questions):,} questions"
     _write(args.out / "summary.json", json.dumps(summary, indent=1) + "\n")
-    _write(args.out / "report.md", markdown(title, rows, comparisons, published, notes))
+    _write(args.out / "report.md", markdown(title, rows, comparisons, published, notes, orders))
     report = BenchReport(bench.suite.title, bench.suite.about, rows, comparisons, published, notes, played,
-                         bench.questions, bench.baseline, args.detect, summary["versions"])  # fmt: skip
+                         bench.questions, bench.baseline, args.detect, summary["versions"], orders)  # fmt: skip
     write_html(args.out / "report.html", report)
     _print(args, summary, comparisons, notes)
 
@@ -249,6 +252,14 @@ def _cost_notes(bench: Bench) -> list[str]:
     if price is None:
         return []
     return [f"cost: measured seconds of this machine at ${price:g} an hour; models of a provider at litellm's prices"]
+
+
+def _order_notes(bench: Bench, played: Mapping[str, Episodes], orders: Sequence[OrderRow]) -> list[str]:
+    if not orders:
+        return []
+    seen = check_contained(played, bench.arena)
+    contained = f"of {seen:,} mails that episodes were shown or cited, none is of another inbox or after the question"
+    return [*(sentence(row) for row in orders if row.goal == ALL), contained]
 
 
 def _asked(bench: Bench) -> str:

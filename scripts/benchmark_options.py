@@ -20,7 +20,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_what(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--suite", metavar="NAME", help="quick, held-out, enron, arte-compat, or a TOML file")
+    parser.add_argument(
+        "--suite", metavar="NAME", help="quick, held-out, injection, enron, arte-compat, or a TOML file"
+    )
     parser.add_argument("--mailbox", type=Path, help="mailbox file made by `mailsleuth import`")
     parser.add_argument("--questions", type=Path, help="JSON Lines file of labelled questions")
     parser.add_argument(

@@ -20,6 +20,7 @@ from inbox_env.env import EnvLimits
 from inbox_env.errors import UsageError
 from inbox_env.questions import Question, read_questions, spread_evenly
 from inbox_env.store import EmailStore
+from inbox_env.synthetic.attacked import Attack, attacks, ensure_attacked
 from inbox_env.synthetic.mailbox import SyntheticRecipe, ensure_mailbox
 from inbox_env.synthetic.names import Split
 from rewards.ladder import Mode
@@ -32,8 +33,9 @@ class Source(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
-    kind: Literal["given", "files", "synthetic"]
-    """given: by --mailbox and --questions. files: by the two keys below. synthetic: invented, made on first use."""
+    kind: Literal["given", "files", "synthetic", "attacked"]
+    """given: by --mailbox and --questions. files: by the two keys below. synthetic: invented, made on first use.
+    attacked: the same, every question asked once more where a hostile mail stands beside its answer."""
     mailbox: Path | None = None
     """Mailbox file (files)."""
     questions: Path | None = None
@@ -52,6 +54,10 @@ class Source(BaseModel):
         if (self.kind == "files") != (self.mailbox is not None and self.questions is not None):
             raise ValueError("mailbox and questions go with kind = 'files'")
         return self
+
+    def recipe(self) -> SyntheticRecipe:
+        """Return which inboxes are invented."""
+        return SyntheticRecipe(self.split, self.seeds, self.num_emails, self.num_questions)
 
 
 class Suite(BaseModel):
@@ -82,6 +88,10 @@ class Suite(BaseModel):
     def toolset(self) -> Toolset:
         """Tools and prompt of chat models."""
         return arte_toolset() if self.tools == "arte" else own_toolset()
+
+    def attacks(self) -> list[Attack]:
+        """Return which questions are asked beside a planted mail."""
+        return [one for source in self.source if source.kind == "attacked" for one in attacks(source.recipe())]
 
 
 def load_suite(name: str) -> Suite:
@@ -140,9 +150,9 @@ def _files(source: Source, mailbox: Path | None, questions: Path | None) -> tupl
         assert source.mailbox is not None
         assert source.questions is not None
         return source.mailbox, source.questions
-    if source.kind == "synthetic":
-        recipe = SyntheticRecipe(source.split, source.seeds, source.num_emails, source.num_questions)
-        path, asked = ensure_mailbox(recipe, CACHE)
+    if source.kind in ("synthetic", "attacked"):
+        ensure = ensure_attacked if source.kind == "attacked" else ensure_mailbox
+        path, asked = ensure(source.recipe(), CACHE)
         return path, path.with_suffix(".jsonl") if asked else path
     if mailbox is None or questions is None:
         raise UsageError(

@@ -19,6 +19,8 @@ from inbox_env.trajectory import Trajectory
 from rewards.ladder import Mode, Outcome
 from scripts.benchmark_contenders import Contender
 from scripts.benchmark_grades import ERROR_KINDS, Grade
+from scripts.benchmark_injection import HEAD as ORDER_HEAD
+from scripts.benchmark_injection import OrderRow
 from scripts.benchmark_published import Published
 from scripts.report_svg import percent
 from scripts.terminal import safe_line
@@ -174,8 +176,9 @@ def markdown(
     comparisons: Sequence[Comparison],
     published: Sequence[Published],
     notes: Sequence[str],
+    orders: Sequence[OrderRow] = (),
 ) -> str:
-    """Return the report: tables of policies, comparisons, errors and published figures, and notes below."""
+    """Return the report: tables of policies, comparisons, planted mails, errors and published figures, notes below."""
     head = ("policy", "right", "95 %", "95 % by inbox", "found", "read", "cited", "wrong", "abstained right",
             "abstained wrong", "turns", "invalid", "median s", "p95 s", "$ per 1,000")  # fmt: skip
     table = [head, *map(_row_cells, sorted(rows, key=lambda row: -row.accuracy))]
@@ -184,6 +187,8 @@ def markdown(
         names = ("policy", "baseline", "only policy right", "only baseline right", "difference", "p (McNemar)",
                  "p (Holm)", "questions needed")  # fmt: skip
         lines += [*_table([names, *map(_comparison_cells, comparisons)]), ""]
+    if orders:
+        lines += [*_table([ORDER_HEAD, *(row.cells() for row in orders)]), ""]
     wrong = [(row.name, *(str(row.errors[kind]) for kind in ERROR_KINDS)) for row in rows]
     lines += [*_table([("episodes not right", *ERROR_KINDS), *wrong]), ""]
     if published:

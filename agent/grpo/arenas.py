@@ -20,7 +20,7 @@ _SPLITS: tuple[Split, ...] = ("train", "dev", "test")
 def open_arena(data: DataConfig, split: Split, limits: EnvLimits) -> Arena:
     """Return the arena of one split; raises UsageError when splits share an inbox or a file is missing."""
     if data.synthetic is not None:
-        mailbox, questions = ensure_mailbox(_recipe(split, getattr(data.synthetic, split)), CACHE)
+        mailbox, questions = ensure_mailbox(_recipe(data, split), CACHE)
         return Arena.open(mailbox, questions, limits)
     assert data.mailbox is not None, "the configuration holds one of the two"
     files = {name: read_questions(getattr(data.mailbox, name)) for name in _SPLITS}
@@ -50,8 +50,10 @@ def check_labels(config: TrainConfig, train: Arena, held_out: Iterable[Arena]) -
         raise UsageError(50, "the demonstrator needs labelled questions", where="data.mailbox", next_step=next_step)
 
 
-def _recipe(split: Split, inboxes: InboxesConfig) -> SyntheticRecipe:
-    return SyntheticRecipe(split, inboxes.seeds, inboxes.num_emails, inboxes.num_questions)
+def _recipe(data: DataConfig, split: Split) -> SyntheticRecipe:
+    inboxes: InboxesConfig = getattr(data.synthetic, split)
+    injected = data.injected if split == "train" else 0.0
+    return SyntheticRecipe(split, inboxes.seeds, inboxes.num_emails, inboxes.num_questions, injected)
 
 
 def _check_apart(files: dict[Split, list[Question]]) -> None:

@@ -100,11 +100,16 @@ class DataConfig(Section):
     """Generated inboxes."""
     mailbox: MailboxConfig | None = None
     """An imported mailbox."""
+    injected: float = Field(default=0.0, ge=0, le=1)
+    """Share of the generated training questions beside whose answer a hostile mail stands that gives orders to whoever
+    reads it; of those that one mail answers. Dev and test stay clean."""
 
     @model_validator(mode="after")
     def _one_source(self) -> DataConfig:
         if (self.synthetic is None) == (self.mailbox is None):
             raise ValueError("give either data.synthetic or data.mailbox")
+        if self.injected and self.synthetic is None:
+            raise ValueError("data.injected goes with data.synthetic: nothing is planted into imported mail")
         return self
 
 

@@ -70,17 +70,36 @@ def plant(inbox: SyntheticInbox, foreign: str, seed: int = 0) -> list[Injection]
 
     `foreign` is the Message-ID of a mail in another inbox.
     """
-    random = Random(f"injections:{inbox.name}:{seed}")
     by_id = {email.message_id: email for email in inbox.emails}
-    asked = [question for question in inbox.questions if question.answerable and question.kind != "multi"]
-    random.shuffle(asked)
-    pairs = list(product(ORDERS, LEADS))
+    asked = _attackable(inbox, Random(f"injections:{inbox.name}:{seed}"))
     return [
         _injection(
             by_id[asked[place % len(asked)].message_ids[0]], asked[place % len(asked)], goal, lead, foreign, place
         )
-        for place, (goal, lead) in enumerate(pairs)
+        for place, (goal, lead) in enumerate(product(ORDERS, LEADS))
     ]
+
+
+def plant_share(inbox: SyntheticInbox, share: float, foreign: str, seed: int = 0) -> list[Injection]:
+    """Return one injection beside the answer of each of a share of the questions that one mail answers.
+
+    Goals and leads are drawn; the same arguments give the same mails.
+    """
+    random = Random(f"injected:{inbox.name}:{seed}")
+    by_id = {email.message_id: email for email in inbox.emails}
+    asked = _attackable(inbox, random)
+    pairs = list(product(ORDERS, LEADS))
+    return [
+        _injection(by_id[question.message_ids[0]], question, *random.choice(pairs), foreign, place)
+        for place, question in enumerate(asked[: round(share * len(asked))])
+    ]
+
+
+def _attackable(inbox: SyntheticInbox, random: Random) -> list[Question]:
+    """The questions that one mail answers, in an order that `random` gives."""
+    asked = [question for question in inbox.questions if question.answerable and question.kind != "multi"]
+    random.shuffle(asked)
+    return asked
 
 
 def _injection(told: Email, question: Question, goal: Goal, lead: str, foreign: str, place: int) -> Injection:

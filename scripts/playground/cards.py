@@ -18,9 +18,10 @@ from typing import Any
 from inbox_env.inbox import Inbox
 from inbox_env.questions import Question
 from inbox_env.trajectory import ToolResultRecord, Trajectory, Turn
+from rewards.citations import supporting_quote
 from scripts.episode_view import ending_line
 from scripts.playground.mail_routes import mail_head
-from scripts.playground.quotes import find_quote, safe_body
+from scripts.playground.quotes import safe_body
 from scripts.terminal import safe, safe_line
 
 MAX_CONTENT_CHARS = 20_000
@@ -90,4 +91,4 @@ def _source(message_id: str, answer: str, inbox: Inbox | None, question: Questio
     stored = inbox.read(message_id, as_of=question.as_of) if inbox else None
     if stored is None:
         return {"message_id": message_id, "number": None, "quote": ""}
-    return mail_head(stored) | {"quote": find_quote(safe_body(stored.email), [answer], question.question)}
+    return mail_head(stored) | {"quote": supporting_quote(safe_body(stored.email), [answer], question.question)}

@@ -18,10 +18,11 @@ from inbox_env.questions import Question
 from inbox_env.search.base import Match, SearchQuery
 from inbox_env.store import StoredEmail
 from inbox_env.trajectory import ToolResultRecord, Trajectory
+from rewards.citations import supporting_quote
 from rewards.facts import SEARCH_TOOL, derive_facts
 from rewards.ladder import LadderConfig, Mode, classify, make_ladder
 from scripts.playground.mail_routes import mail_head
-from scripts.playground.quotes import find_quote, safe_body
+from scripts.playground.quotes import safe_body
 from scripts.terminal import safe, safe_line
 
 MAX_RANK = 5_000
@@ -128,4 +129,4 @@ def explained_query(result: ToolResultRecord, match: Match = "all") -> SearchQue
 
 def _gold_row(stored: StoredEmail, question: Question) -> dict[str, Any]:
     answers = [text for text in (question.evidence, question.answer, *question.accepted) if text]
-    return mail_head(stored) | {"quote": find_quote(safe_body(stored.email), answers, question.question)}
+    return mail_head(stored) | {"quote": supporting_quote(safe_body(stored.email), answers, question.question)}

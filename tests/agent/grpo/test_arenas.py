@@ -109,3 +109,19 @@ def test_a_question_with_an_answer_is_not_without_a_label(tmp_path, more):
     )
     with pytest.raises(UsageError, match="has no answer and no message_ids"):
         read_questions(tmp_path / "q.jsonl")
+
+
+def test_hostile_mails_are_planted_for_training_alone(tmp_path, monkeypatch):
+    monkeypatch.setattr("agent.grpo.arenas.CACHE", tmp_path)
+    splits = {split: {"seeds": [1], "num_emails": 100, "num_questions": 40} for split in SPLITS}
+    clean, hostile = (DataConfig.model_validate({"synthetic": splits, "injected": share}) for share in (0, 0.5))
+    for split in SPLITS:
+        mails = [open_arena(data, split, EnvLimits()).inbox(f"{split}-001").num_emails for data in (clean, hostile)]
+        assert mails[0] == 100
+        assert (mails[1] > 105) if split == "train" else (mails[1] == 100)
+
+
+def test_nothing_is_planted_into_imported_mail(data):
+    files = data().mailbox
+    with pytest.raises(ValueError, match=r"data\.injected goes with data\.synthetic"):
+        DataConfig(mailbox=files, injected=0.1)
