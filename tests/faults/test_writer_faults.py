@@ -76,7 +76,8 @@ def test_a_solver_without_replies_proves_nothing_and_is_asked_again_by_the_next_
         with playing(player) as server:
             written = write(server, mailbox, cache)
         assert written.questions == []
-        assert set(reasons(written)) == {"no_reply"}
+        assert reasons(written)["no_reply"] > 0
+        assert set(reasons(written)) <= {"no_reply", "ambiguous"}
         with playing(Player()) as server:
             again = write(server, mailbox, cache)
             asked = [request["messages"][0]["content"] for request in server.requests]
