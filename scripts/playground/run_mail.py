@@ -72,7 +72,8 @@ def _places(config: Mapping[str, Any], near: Path) -> Iterator[tuple[Path, Path]
     synthetic, own = section(data, "synthetic"), section(data, "mailbox")
     for split in SPLITS:
         if isinstance(synthetic.get(split), dict):
-            yield from _cached({"split": split, **synthetic[split]}, near)
+            planted = {"injected": data.get("injected", 0.0)} if split == "train" else {}
+            yield from _cached({"split": split, **synthetic[split], **planted}, near)
         if isinstance(own.get(split), str) and isinstance(own.get("path"), str):
             yield Path(own["path"]), Path(own[split])
 
