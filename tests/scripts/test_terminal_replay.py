@@ -157,7 +157,9 @@ def test_a_replay_that_is_stopped_gives_the_terminal_back_and_draws_anew_when_it
     main_end, terminal = pty.openpty()
     before = termios.tcgetattr(terminal)
     words = ["play", "--terminal", "--replay", str(site[2])]
-    process = subprocess.Popen([*COMMAND, *words], stdin=terminal, stdout=terminal, env={**os.environ, "TERM": "xterm"})
+    process = subprocess.Popen(  # in a group of its own: one that nobody could continue is never stopped
+        [*COMMAND, *words], stdin=terminal, stdout=terminal, env={**os.environ, "TERM": "xterm"}, process_group=0
+    )
     drawn = ""
 
     def wait(condition):
