@@ -4,6 +4,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 CONFIG ?= scripts/configs/laptop.toml
+# Processes that run the tests, a file of tests each.
+TEST_WORKERS ?= 2
 # For `make train`: ARGS=--resume goes on with an interrupted run, ARGS=--clean begins again.
 ARGS ?=
 # For `make play`: who answers; without it the trained run, or else the bundled base.
@@ -22,7 +24,7 @@ train: $(VENV)/.train  ## install, train the bundled agent on the CPU, print bef
 	$(BIN)/mailsleuth train --config $(CONFIG) $(ARGS)
 
 test: $(VENV)/.dev  ## install, run the tests
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n $(TEST_WORKERS) --dist loadfile
 
 test-slow: $(VENV)/.dev  ## run the tests that take minutes
 	$(BIN)/python -m pytest -m slow
