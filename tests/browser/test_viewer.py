@@ -101,6 +101,25 @@ def test_the_inbox_follows_what_the_agent_searched(browser, url, run) -> None:
         assert page.input_value(".mail-list input") == "", "before the first search the whole inbox is there"
 
 
+def test_the_row_of_the_mail_that_the_agent_opened_is_marked(browser, url, run) -> None:
+    played = list(read_trajectories(run / "trajectories" / "step-000001.jsonl"))
+    line = next(
+        line
+        for line, one in enumerate(played, 1)
+        if len(one.turns) > 1 and set(one.turns[1].results[0].opened) & set(one.turns[0].results[0].listed)
+    )
+    with visit(browser, url, f"0/episode/{STEP_1}/{line}", ".scrub") as page:
+        marked = page.locator(".mail-list [role=option][aria-selected=true]")
+        page.keyboard.press("ArrowRight")
+        page.locator(".mail-list .list-status", has_text="found").wait_for()
+        assert marked.count() == 0
+        page.keyboard.press("ArrowRight")
+        marked.wait_for()
+        assert marked.locator(".subject").inner_text() == page.inner_text(".pane.mail h2")
+        page.keyboard.press("ArrowLeft")
+        page.wait_for_function("() => !document.querySelector('.mail-list [aria-selected=true]')")
+
+
 def test_tokens_show_their_numbers_on_hover_and_on_focus(browser, url) -> None:
     with visit(browser, url, f"0/episode/{STEP_1}/1", ".scrub") as page:
         page.keyboard.press("t")

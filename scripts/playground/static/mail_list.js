@@ -36,8 +36,22 @@ export class MailList extends VirtualList {
   /** Show an inbox as it was on a day (null: all of it). */
   async show(inbox, asOf) {
     if (inbox === this.inbox && asOf === this.asOf) return;
-    [this.inbox, this.asOf] = [inbox, asOf];
+    [this.inbox, this.asOf, this.marked] = [inbox, asOf, null];
     await this.restart();
+  }
+
+  /** Mark the row of the mail that is shown beside the list (null: none), now and in what is searched next. */
+  mark(mail) {
+    this.marked = mail;
+    const at = mail ? this.placeOf((hit) => hit.number === mail.number || hit.message_id === mail.message_id) : -1;
+    if (at === this.current) return;
+    this.current = at;
+    this.draw();
+  }
+
+  async restart() {
+    await super.restart();
+    if (this.marked) this.mark(this.marked);
   }
 
   focusSearch() {

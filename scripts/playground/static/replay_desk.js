@@ -48,6 +48,7 @@ export class ReplayDesk {
   show(mail, asOf, quote) {
     if (!this.episode.inbox || this.tokens) return;
     this.mail.show({ inbox: this.episode.inbox, ref: mail.number ?? mail.message_id, asOf, quote });
+    this.list.mark(mail);
   }
 
   /** Show beside a place of the replay what the agent saw there. */
@@ -55,7 +56,10 @@ export class ReplayDesk {
     if (!this.episode.inbox) return this.recorded(place);
     if (place.typed !== this.list.input.value) this.list.search(place.typed);
     if (place.mail) this.show(place.mail, this.asOf, place.quote ?? "");
-    else this.mail.clear();
+    else {
+      this.mail.clear();
+      this.list.mark(null);
+    }
   }
 
   recorded(place) {

@@ -19,6 +19,7 @@ export async function mount(root, app) {
   const mail = new MailPane({ onBack: () => goTo(desk.dataset.from ?? "inbox") });
   const open = (from) => (one, asOf, quote) => {
     mail.show({ inbox: asking.inbox, ref: one.number ?? one.message_id, asOf, quote });
+    list.mark(one);
     if (from === null) return;
     desk.dataset.from = from;
     goTo("mail");

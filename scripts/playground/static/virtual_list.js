@@ -98,6 +98,15 @@ export class VirtualList {
     return this.pages.get(Math.floor(index / this.pageSize) + 1)?.[index % this.pageSize] ?? null;
   }
 
+  /** Return the place of the first loaded item that `isWanted` holds for, or -1. */
+  placeOf(isWanted) {
+    for (const [page, items] of this.pages) {
+      const at = items?.findIndex(isWanted) ?? -1;
+      if (at >= 0) return (page - 1) * this.pageSize + at;
+    }
+    return -1;
+  }
+
   schedule() {
     this.frame ??= requestAnimationFrame(() => {
       this.frame = null;
