@@ -86,38 +86,26 @@ def test_an_episode_is_replayed_from_start_to_end_by_keyboard(browser, url, run)
         assert page.locator(".ending").is_visible(), "the bar scrubs"
 
 
-def test_the_inbox_follows_what_the_agent_searched(browser, url, run) -> None:
+def test_the_inbox_follows_what_the_agent_searched_and_opened(browser, url, run) -> None:
     played = list(read_trajectories(run / "trajectories" / "step-000001.jsonl"))
-    line, one = next((line, one) for line, one in enumerate(played, 1) if one.turns[0].results[0].listed)
-    words = one.turns[0].results[0].arguments["keywords"]
-    with visit(browser, url, f"0/episode/{STEP_1}/{line}", ".scrub") as page:
-        page.keyboard.press("ArrowRight")
-        page.locator(".mail-list .list-status", has_text="found").wait_for()
-        assert all(word.strip() in page.input_value(".mail-list input") for word in words)
-        count = int(re.match(r"\d+", page.inner_text(".mail-list .list-status"))[0])
-        assert f"{count} found" in page.inner_text(".turn.current")
-        page.keyboard.press("ArrowLeft")
-        page.locator(".mail-list .list-status", has_text=re.compile(r"^\d+ mails?$")).wait_for()
-        assert page.input_value(".mail-list input") == "", "before the first search the whole inbox is there"
-
-
-def test_the_row_of_the_mail_that_the_agent_opened_is_marked(browser, url, run) -> None:
-    played = list(read_trajectories(run / "trajectories" / "step-000001.jsonl"))
-    line = next(
-        line
-        for line, one in enumerate(played, 1)
-        if len(one.turns) > 1 and set(one.turns[1].results[0].opened) & set(one.turns[0].results[0].listed)
-    )
+    turns = [[turn.results[0] for turn in one.turns] for one in played]
+    line = next(at for at, (first, *more) in enumerate(turns, 1) if more and {*more[0].opened} & {*first.listed})
     with visit(browser, url, f"0/episode/{STEP_1}/{line}", ".scrub") as page:
         marked = page.locator(".mail-list [role=option][aria-selected=true]")
         page.keyboard.press("ArrowRight")
         page.locator(".mail-list .list-status", has_text="found").wait_for()
+        typed = page.input_value(".mail-list input")
+        assert all(word.strip() in typed for word in turns[line - 1][0].arguments["keywords"])
+        count = int(re.match(r"\d+", page.inner_text(".mail-list .list-status"))[0])
+        assert f"{count} found" in page.inner_text(".turn.current")
         assert marked.count() == 0
         page.keyboard.press("ArrowRight")
         marked.wait_for()
         assert marked.locator(".subject").inner_text() == page.inner_text(".pane.mail h2")
-        page.keyboard.press("ArrowLeft")
-        page.wait_for_function("() => !document.querySelector('.mail-list [aria-selected=true]')")
+        page.keyboard.press("Home")
+        page.locator(".mail-list .list-status", has_text=re.compile(r"^\d+ mails?$")).wait_for()
+        assert page.input_value(".mail-list input") == "", "before the first search the whole inbox is there"
+        assert marked.count() == 0
 
 
 def test_tokens_show_their_numbers_on_hover_and_on_focus(browser, url) -> None:
