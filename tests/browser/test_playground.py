@@ -99,6 +99,19 @@ def test_an_example_is_asked_and_answered_with_its_source_opened_at_the_quote(br
         assert question.answer in page.get_by_role("log").inner_text(), "a reload forgets nothing"
 
 
+def test_the_bundled_agent_is_asked_and_watched(browser, folder, questions, tmp_path) -> None:
+    question = single(questions)
+    policy = f"local:{Path(__file__).resolve().parents[2] / 'data' / 'base'}"
+    with served(invented(folder)[0], questions, tmp_path, policy=policy) as url, visit(browser, url) as page:
+        page.get_by_role("button", name=question.question).click()
+        page.get_by_role("textbox", name="Question").press("Enter")
+        page.wait_for_selector(".turn", timeout=60_000)
+        page.wait_for_selector(".score", timeout=60_000)
+        shown = page.get_by_role("log").inner_text()
+        assert "Searched" in shown
+        assert "tokens" in shown
+
+
 def test_the_keyboard_is_enough(browser, url) -> None:
     with visit(browser, url) as page:
         open_next_mail(page)

@@ -231,6 +231,27 @@ def test_readers_that_leave_take_their_episodes_with_them(url: str, questions: l
     assert abs(threading.active_count() - before[1]) <= 2
 
 
+@pytest.mark.slow
+def test_readers_that_leave_a_model_leave_no_memory_threads_or_files(folder: Path, questions: list[Question]) -> None:
+    policy = f"local:{Path(__file__).resolve().parents[3] / 'data' / 'base'}"
+    request = {"inbox": questions[0].inbox, "question": "Who invites me to dinner?", "policy": policy}
+
+    def leave(times: int) -> tuple[int, int, float]:
+        for _ in range(times):
+            with httpx.stream("POST", f"{url}/api/ask/play", json=request, timeout=60) as answer:
+                next(answer.iter_lines())
+        ask(url, **request)  # whole, so that nothing of the others still runs
+        memory = int(Path("/proc/self/statm").read_text("ascii").split()[1]) * 4096 / 2**20
+        return num_descriptors(), threading.active_count(), memory
+
+    with served(invented(folder)[0], questions, folder, policy=policy) as url:
+        leave(100)
+        before, after = leave(20), leave(100)
+    assert abs(after[0] - before[0]) <= 2
+    assert abs(after[1] - before[1]) <= 2
+    assert after[2] - before[2] < 40
+
+
 def num_descriptors() -> int:
     return sum(1 for _ in Path("/proc/self/fd").iterdir())
 
