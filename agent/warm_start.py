@@ -7,7 +7,7 @@ one would. Uses training inboxes only.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from random import Random
 from typing import Literal
 
@@ -27,7 +27,7 @@ from agent.sft import demonstrate, fill, first_action, repeat_drill, trace_of
 from inbox_env.errors import UsageError
 from inbox_env.questions import Question
 from inbox_env.rendering import num_hits_shown
-from inbox_env.search.base import SearchQuery
+from inbox_env.search.base import SearchHit, SearchQuery
 
 MAX_PASSED_OVER = 1000  # of one step
 
@@ -123,11 +123,12 @@ class WarmStart:
         return demonstrator(self._arena.gold, seed, PLAIN if number <= self.mix.plain_steps else MEDIOCRE)
 
     def _is_listed(self, question: Question, keywords: tuple[str, ...]) -> bool:
-        limit = num_hits_shown(self._arena.limits.style)
-        found = self._arena.inbox(question.inbox).search(
-            SearchQuery(keywords), as_of=question.as_of, limit=limit, snippet_chars=0
-        )
-        return not {hit.message_id for hit in found.hits}.isdisjoint(question.message_ids)
+        hits = self._hits(question, keywords, num_hits_shown(self._arena.limits.style))
+        return not {hit.message_id for hit in hits}.isdisjoint(question.message_ids)
+
+    def _hits(self, question: Question, keywords: tuple[str, ...], limit: int) -> Sequence[SearchHit]:
+        inbox = self._arena.inbox(question.inbox)
+        return inbox.search(SearchQuery(keywords), as_of=question.as_of, limit=limit, snippet_chars=0).hits
 
     async def _read(self, random: Random) -> TokenTrace:
         """Return a lesson that opens the gold mail and answers, or one like it and says that it does not know."""
@@ -159,10 +160,8 @@ class WarmStart:
         return ScriptedPolicy("wrong mail", script, perfect_reader({}))
 
     def _wrong_numbers(self, question: Question, keywords: tuple[str, ...]) -> list[int]:
-        found = self._arena.inbox(question.inbox).search(
-            SearchQuery(keywords), as_of=question.as_of, limit=50, snippet_chars=0
-        )
-        return [hit.number for hit in found.hits if hit.message_id not in question.message_ids]
+        hits = self._hits(question, keywords, 50)
+        return [hit.number for hit in hits if hit.message_id not in question.message_ids]
 
     def _number_of(self, question: Question, message_id: str) -> int | str:
         mail = self._arena.inbox(question.inbox).read(message_id, as_of=None)

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
-import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-
-import uvicorn
 
 from agent.evaluate import summarise
 from agent.grpo.findings import Severity, found
@@ -25,6 +22,7 @@ from rewards.ladder import LadderConfig, make_ladder
 from scripts.playground.run_page import make_runs_page
 from scripts.playground.run_source import Source
 from scripts.playground.server import Address, listen
+from tests.scripts.playground.served import running
 
 PLAYERS = ("oracle", "keywords-and", "keywords-bm25", "keywords-retry")
 REWARD = {"mode": "answer", "wrong": -0.3}
@@ -111,11 +109,5 @@ def viewed(*paths: Path, mailbox: Path | None = None) -> Iterator[str]:
     port = sock.getsockname()[1]
     where = Address.chosen("127.0.0.1", port, is_network_allowed=False, environment={})
     app = make_runs_page(sources, where.allowed(port))
-    server = uvicorn.Server(uvicorn.Config(app, log_level="warning", lifespan="off", timeout_graceful_shutdown=1))
-    thread = threading.Thread(target=lambda: asyncio.run(server.serve(sockets=[sock])), daemon=True)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        server.should_exit = True
-        thread.join(timeout=10)
+    with running(app, sock) as url:
+        yield url

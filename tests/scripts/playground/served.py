@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,6 +14,7 @@ from typing import Any
 
 import httpx
 import uvicorn
+from starlette.types import ASGIApp
 
 from inbox_env.emails import Address, Email
 from inbox_env.questions import Question
@@ -37,16 +39,25 @@ def served(mailbox: Path, questions: list[Question], folder: Path, policy: str |
     port = sock.getsockname()[1]
     where = Listening.chosen("127.0.0.1", port, is_network_allowed=False, environment={})
     app = make_page(library, loop, settings, where.allowed(port), policy=policy)
+    try:
+        with running(app, sock) as url:
+            yield url
+    finally:
+        loop.close()
+        library.close()
+
+
+@contextmanager
+def running(app: ASGIApp, sock: socket.socket) -> Iterator[str]:
+    """Yield the address of `app`, answering at `sock` from a thread until it is left."""
     server = uvicorn.Server(uvicorn.Config(app, log_level="warning", lifespan="off", timeout_graceful_shutdown=1))
     thread = threading.Thread(target=lambda: asyncio.run(server.serve(sockets=[sock])), daemon=True)
     thread.start()
     try:
-        yield f"http://127.0.0.1:{port}"
+        yield f"http://127.0.0.1:{sock.getsockname()[1]}"
     finally:
         server.should_exit = True
         thread.join(timeout=10)
-        loop.close()
-        library.close()
 
 
 def invented(folder: Path) -> tuple[Path, list[Question]]:
