@@ -6,6 +6,7 @@ Reads safetensors only, never pickle, and never runs code that comes with a mode
 from __future__ import annotations
 
 import os
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,8 @@ from inbox_env.env import EnvLimits
 from inbox_env.errors import CorruptError, ResourceError, UsageError
 
 AGENT_CARD = "agent.json"
+MODEL_BUILDING = threading.RLock()
+"""Held while a model is built: meanwhile transformers replaces a method of all its models and torch's default dtype."""
 
 
 class AgentCard(BaseModel):
@@ -65,19 +68,11 @@ class LoadedModel:
 def load_model(path: Path, device: str = "cpu", *, dtype: Any = "auto", **options: Any) -> LoadedModel:
     """Return the model of a folder or of a run (its `model` folder), an adapter on the model that it was trained on.
 
-    `options` go to transformers. Raises UsageError or CorruptError.
+    `options` go to transformers. Threads may call it at once; one model is loaded after the other. Raises UsageError
+    or CorruptError.
     """
-    folder = model_folder_of(path)
-    card = read_card(folder)
-    chat = ChatFormat.load(folder, card.enable_thinking)
-    if not (folder / ADAPTER_CONFIG).is_file():
-        return LoadedModel(_load_weights(folder, device, dtype, options), chat, card)
-    base = resolve_base(read_adapter_config(folder)["base"], folder)
-    if card.base_sha256 and card.base_sha256 != folder_sha256(base):
-        what = "the base model has changed since the adapter was trained on it"
-        raise CorruptError(51, what, where=str(base), next_step="give the adapter its own base model")
-    model = merge_adapter(load_model(base, device, dtype=dtype, **options).model)
-    return LoadedModel(apply_adapter(model, folder, base=str(base)), chat, card)
+    with MODEL_BUILDING:
+        return _load(path, device, dtype, options)
 
 
 def model_folder_of(path: Path) -> Path:
@@ -112,6 +107,20 @@ def read_card(folder: Path) -> AgentCard:
         return AgentCard.model_validate_json(path.read_text(encoding="utf-8"))
     except (ValidationError, UnicodeDecodeError) as error:
         raise CorruptError(49, "the agent card is damaged", where=str(path)) from error
+
+
+def _load(path: Path, device: str, dtype: Any, options: dict[str, Any]) -> LoadedModel:
+    folder = model_folder_of(path)
+    card = read_card(folder)
+    chat = ChatFormat.load(folder, card.enable_thinking)
+    if not (folder / ADAPTER_CONFIG).is_file():
+        return LoadedModel(_load_weights(folder, device, dtype, options), chat, card)
+    base = resolve_base(read_adapter_config(folder)["base"], folder)
+    if card.base_sha256 and card.base_sha256 != folder_sha256(base):
+        what = "the base model has changed since the adapter was trained on it"
+        raise CorruptError(51, what, where=str(base), next_step="give the adapter its own base model")
+    model = merge_adapter(_load(base, device, dtype, options).model)
+    return LoadedModel(apply_adapter(model, folder, base=str(base)), chat, card)
 
 
 def _load_weights(folder: Path, device: str, dtype: Any, options: dict[str, Any]) -> Any:

@@ -14,7 +14,7 @@ from torch import nn
 from agent.base_identity import resolve_base
 from agent.grpo.memory_plan import ModelShape
 from agent.lora import ADAPTER_CONFIG, read_adapter_config
-from agent.model_folder import model_folder_of
+from agent.model_folder import MODEL_BUILDING, model_folder_of
 from inbox_env.errors import CorruptError
 
 
@@ -27,7 +27,7 @@ def read_shape(path: Path) -> ModelShape:
         folder = model_folder_of(resolve_base(read_adapter_config(folder)["base"], folder))
     try:
         config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-        with torch.device("meta"):
+        with MODEL_BUILDING, torch.device("meta"):
             model = AutoModelForCausalLM.from_config(config, trust_remote_code=False)
     except (ImportError, MemoryError):
         raise

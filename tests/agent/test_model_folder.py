@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -61,6 +62,13 @@ def test_a_model_in_training_is_saved_as_plain_transformers_loads_it(tokenizer, 
 
 def test_a_run_folder_is_its_model(folder):
     assert torch.equal(logits(load_model(folder.parent).model), logits(make_model()))
+
+
+def test_models_loaded_by_several_threads_at_once_are_whole(folder):
+    wanted = logits(make_model())
+    with ThreadPoolExecutor(4) as threads:
+        assert all(torch.equal(logits(loaded.model), wanted) for loaded in threads.map(load_model, [folder] * 24))
+    assert torch.equal(logits(load_model(folder).model), wanted)
 
 
 def test_a_model_without_a_card_is_used_as_it_comes(folder):
