@@ -6,7 +6,6 @@ Knows nothing of how a policy acts.
 from __future__ import annotations
 
 import asyncio
-from collections import defaultdict
 from typing import Any
 
 from agent.policies import load_policy
@@ -34,8 +33,7 @@ class PolicyShelf:
     def __init__(self, gold: Gold, given: str | None = None) -> None:
         self._gold = gold
         self._given = given
-        self._loaded: dict[str, Policy] = {}
-        self._locks: dict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._loads: dict[str, asyncio.Task[Policy]] = {}
 
     def choices(self) -> list[dict[str, Any]]:
         """Return what the page offers, the default first."""
@@ -45,14 +43,21 @@ class PolicyShelf:
 
     def is_loaded(self, spec: str) -> bool:
         """Return whether asking for it takes no time."""
-        return spec in self._loaded
+        return spec in self._loads and self._loads[spec].done()
 
     async def get(self, spec: str) -> Policy:
-        """Return a policy, loaded in a thread the first time; raises MailsleuthError."""
-        async with self._locks[spec]:
-            if spec not in self._loaded:
-                self._loaded[spec] = await asyncio.to_thread(load_policy, spec, self._gold or None)
-            return self._loaded[spec]
+        """Return a policy, loaded in a thread the first time; raises MailsleuthError.
+
+        Whoever leaves meanwhile leaves the loading to those who come.
+        """
+        if spec not in self._loads:
+            self._loads[spec] = asyncio.create_task(asyncio.to_thread(load_policy, spec, self._gold or None))
+            self._loads[spec].add_done_callback(lambda load: self._forget_failed(spec, load))
+        return await asyncio.shield(self._loads[spec])
+
+    def _forget_failed(self, spec: str, load: asyncio.Task[Policy]) -> None:
+        if load.cancelled() or load.exception():
+            del self._loads[spec]
 
 
 def check_consent(spec: str, *, is_agreed: bool) -> None:
