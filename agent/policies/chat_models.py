@@ -179,9 +179,13 @@ def _card(row: dict[str, Any]) -> ServedCard | None:
 def _server(model: str) -> tuple[str, str]:
     """Return the base URL and the model's name, which may be empty."""
     url, _, name = model.partition("#")
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise UsageError(75, f"no server's address: {url!r}", next_step="write openai:http://127.0.0.1:8000/v1#MODEL")
-    if parts.username or parts.password:
+    if "@" in url:
         raise UsageError(76, "a password in an address would be written down", next_step="set OPENAI_API_KEY instead")
+    try:
+        parts = urlsplit(url)
+        is_address = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+    except ValueError:  # brackets that do not close, a port beyond 65535
+        is_address = False
+    if not is_address:
+        raise UsageError(75, f"no server's address: {url!r}", next_step="write openai:http://127.0.0.1:8000/v1#MODEL")
     return url.rstrip("/"), name

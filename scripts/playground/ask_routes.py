@@ -17,6 +17,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from agent.policies.chat_models import sends_to
 from inbox_env.env import EnvLimits
 from inbox_env.questions import Question
 from inbox_env.tools import tool_schemas
@@ -82,6 +83,7 @@ class AskRoutes:
         return [
             Route("/api/ask/start", self._start),
             Route("/api/ask/questions", self._questions),
+            Route("/api/ask/destination", self._destination),
             Route("/api/ask/play", self._ask, methods=["POST"]),
             Route("/api/ask/call", self._call, methods=["POST"]),
         ]
@@ -106,6 +108,10 @@ class AskRoutes:
     async def _questions(self, request: Request) -> Response:
         found = self._library.questions(request.query_params.get("inbox", ""))
         return JSONResponse({"questions": [question_row(question) for question in found]})
+
+    async def _destination(self, request: Request) -> Response:
+        """Answer where the policy that is being typed would send mail; empty is this machine."""
+        return JSONResponse({"sends_to": sends_to(request.query_params.get("policy", ""))})
 
     async def _ask(self, request: Request) -> Response:
         asked = await read_body(request, Asked)

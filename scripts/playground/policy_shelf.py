@@ -9,7 +9,7 @@ import asyncio
 from typing import Any
 
 from agent.policies import load_policy
-from agent.policies.api import API, destination
+from agent.policies.chat_models import sends_to
 from agent.policies.heuristics import HEURISTICS
 from agent.policies.scripted import Gold
 from agent.policy import Policy
@@ -62,8 +62,7 @@ class PolicyShelf:
 
 def check_consent(spec: str, *, is_agreed: bool) -> None:
     """Raise UsageError when mail would leave this machine and that was not agreed to."""
-    host = destination(spec) if spec.startswith(API) else ""
-    if host and not is_agreed:
+    if (host := sends_to(spec)) and not is_agreed:
         raise UsageError(2, f"mail would be sent to {host}", next_step="agree to it first, or choose a local policy")
 
 
@@ -72,5 +71,5 @@ def _choice(spec: str) -> dict[str, Any]:
         "spec": spec,
         "about": SCRIPTS.get(spec, ""),
         "needs_label": spec in HEURISTICS or spec in SCRIPTS,
-        "sends_to": destination(spec) if spec.startswith(API) else "",
+        "sends_to": sends_to(spec),
     }

@@ -112,6 +112,16 @@ def test_the_bundled_agent_is_asked_and_watched(browser, folder, questions, tmp_
         assert "tokens" in shown
 
 
+def test_consent_is_asked_for_a_model_elsewhere_however_it_is_named(browser, url) -> None:
+    with visit(browser, url) as page:
+        page.locator(".settings select").first.select_option("other")
+        for spec, host in (("openai:https://llm.example.org/v1#m", "llm.example.org"), ("api+json:openai/m", "openai")):
+            page.get_by_label("Another policy").fill(spec)
+            page.get_by_label(f"are sent to {host}.").wait_for()
+        page.get_by_label("Another policy").fill("openai:http://127.0.0.1:9/v1#m")
+        page.locator(".consent").wait_for(state="hidden")
+
+
 def test_the_keyboard_is_enough(browser, url) -> None:
     with visit(browser, url) as page:
         open_next_mail(page)

@@ -119,7 +119,9 @@ def test_only_a_server_elsewhere_needs_consent(site, tmp_path, capsys):
     ("policy", "shown"),
     [
         ("openai:127.0.0.1:80", "no server's address"),
-        ("openai:http://user:secret@127.0.0.1/v1", "a password in an address"),
+        ("openai:http://[::1", "no server's address"),
+        ("openai:http://127.0.0.1:99999/v1", "no server's address"),
+        ("openai:http://user:secret@127.0.0.1:99999/v1", "a password in an address"),
         ("openai+xml:http://127.0.0.1/v1#m", "no protocol named 'xml'"),
     ],
 )

@@ -1,5 +1,6 @@
 // How a question is played: policy, day, limits, and the consent to send mail away.
 
+import { Failure, get } from "./api.js";
 import { el } from "./dom.js";
 
 const OTHER = "other";
@@ -57,11 +58,24 @@ export class Settings {
   changed() {
     this.other.hidden = this.policy.value !== OTHER;
     const spec = this.spec;
-    const isRemote = this.policies.has(spec) ? this.policies.get(spec).sends_to !== "" : spec.startsWith("api:");
-    this.consent.hidden = !isRemote;
     this.agreed.checked = false;
-    const where = this.policies.get(spec)?.sends_to || spec.replace("api:", "").split("/")[0];
-    this.agreedText.textContent = `I agree that the question and the mails that the model opens are sent to ${where || "its provider"}.`;
+    this.askConsent(this.policies.get(spec)?.sends_to ?? "");
+    if (!this.policies.has(spec) && spec.includes(":")) this.learnDestination(spec);
+  }
+
+  askConsent(host) {
+    this.consent.hidden = host === "";
+    this.agreedText.textContent = `I agree that the question and the mails that the model opens are sent to ${host}.`;
+  }
+
+  /** Ask the server, which knows its environment; it refuses what was not agreed to, whatever is shown here. */
+  async learnDestination(spec) {
+    try {
+      const { sends_to: host } = await get("/api/ask/destination", { policy: spec });
+      if (spec === this.spec) this.askConsent(host);
+    } catch (error) {
+      if (!(error instanceof Failure)) throw error; // half a name: asking with it says what is wrong
+    }
   }
 
   /** Return the fields of a request. */

@@ -202,11 +202,36 @@ def test_a_model_that_fails_is_told_and_nothing_is_lost(url: str, questions: lis
     assert "no/such/folder" in told["failed"]["error"]
 
 
-def test_mail_goes_to_a_remote_model_only_when_that_was_agreed_to(url: str, questions: list[Question]) -> None:
-    request = {"inbox": questions[0].inbox, "question": "Where?", "policy": "api:openai/gpt-x"}
+REMOTE = {
+    "api:openai/gpt-x": "openai",
+    "api+json:openai/gpt-x": "openai",
+    "litellm:openai/gpt-x": "openai",
+    "openai:https://llm.example.org/v1": "llm.example.org",
+    "openai+json:https://llm.example.org/v1#m": "llm.example.org",
+}
+
+
+@pytest.mark.parametrize("policy", REMOTE)
+def test_mail_goes_to_a_remote_model_only_when_that_was_agreed_to(
+    url: str, questions: list[Question], policy: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("MAILSLEUTH_API_BASE", "OPENAI_API_BASE", "OPENAI_BASE_URL"):
+        monkeypatch.delenv(name, raising=False)
+    request = {"inbox": questions[0].inbox, "question": "Where?", "policy": policy}
     answer = httpx.post(f"{url}/api/ask/play", json=request)
     assert answer.status_code == 422
-    assert "mail would be sent to" in answer.json()["error"]
+    assert f"mail would be sent to {REMOTE[policy]}" in answer.json()["error"]
+    assert destination_of(url, policy) == {"sends_to": REMOTE[policy]}
+
+
+@pytest.mark.parametrize("policy", ["local:data/base", "openai:http://127.0.0.1:8000", "api:ollama/m", "oracle"])
+def test_a_model_on_this_machine_wants_no_consent(url: str, policy: str) -> None:
+    assert destination_of(url, policy) == {"sends_to": ""}
+
+
+def destination_of(url: str, policy: str) -> dict[str, str]:
+    answer: dict[str, str] = httpx.get(f"{url}/api/ask/destination", params={"policy": policy}).json()
+    return answer
 
 
 def test_readers_that_leave_take_their_episodes_with_them(url: str, questions: list[Question]) -> None:
