@@ -16,7 +16,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import FrameType, ModuleType
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from inbox_env.errors import ExitCode, MailsleuthError, ResourceError, UsageError
 from scripts.inbox_names import with_inbox_names
@@ -101,6 +101,14 @@ _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.ENOMEM, errno.EMFILE, errno.ENFILE
 
 class _Parser(argparse.ArgumentParser):
     """An argument parser whose complaint is one line, like every other failure."""
+
+    def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Return the arguments; of an unknown option only the name is repeated: its value may be a key."""
+        known, unknown = self.parse_known_args(args, namespace)
+        if unknown:
+            options = [word.partition("=")[0] for word in unknown if word.startswith("-")]
+            self.error(f"unknown option {options[0]}" if options else f"too many arguments, from {unknown[0]!r} on")
+        return known
 
     def error(self, message: str) -> NoReturn:
         raise UsageError(1, message, next_step=f"see {self.prog} --help")

@@ -76,6 +76,19 @@ def test_a_mistyped_command_gets_a_suggestion(capsys: pytest.CaptureFixture[str]
     assert err == "error[E-USE-02]: no such command: serch - did you mean 'search'?\n"
 
 
+@pytest.mark.parametrize("words", [["--api-key", "sk-secret"], ["--api-key=sk-secret"], ["--api-key=sk-secret", "x"]])
+def test_of_an_unknown_option_only_the_name_is_repeated(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["stats", "--mailbox", "m.db", *words]) == 2
+    error = capsys.readouterr().err
+    assert "unknown option --api-key - see mailsleuth stats --help" in error
+    assert "secret" not in error
+
+
+def test_an_argument_too_many_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["stats", "--mailbox", "m.db", "me", "you"]) == 2
+    assert "too many arguments, from 'me' on" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("arguments", [["--wrong"], ["inboxes"], ["inboxes", "--mailbox", "x", "--wrong"]])
 def test_wrong_arguments_get_one_line(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(arguments) == 2
