@@ -31,6 +31,8 @@ _PLAIN_FOLD = re.compile(r"\n[ \t]+")
 _BASE64 = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
 _NOT_BASE64 = bytes(byte for byte in range(256) if byte not in _BASE64 + b"=")
 _MAX_PADDINGS = 100_000
+_FOREIGN_LINE = re.compile(rb"^[^\n]*[^A-Za-z0-9+/=\s][^\n]*$|^[ \t]*\w+[ \t]+\w[^\n]*$", re.MULTILINE)
+_BASE64_LINE = re.compile(rb"^[A-Za-z0-9+/]{40,}={0,2}[ \t\r]*$", re.MULTILINE)
 _MAX_PARAMETER_CHARS = 8_192
 
 
@@ -136,6 +138,15 @@ def parameters(value: str) -> dict[str, str]:
 def decode_base64(data: bytes) -> bytes:
     """Return what the base64 text holds; foreign bytes, missing padding and padding in between are forgiven."""
     return b"".join(map(_decoded_run, _base64_runs(data)))
+
+
+def decode_base64_text(data: bytes) -> bytes:
+    """Return what the base64 text holds, and as it is what a mailing list wrote below it."""
+    foreign = _FOREIGN_LINE.search(data)
+    if foreign is None or _BASE64_LINE.search(data, foreign.end()):
+        return decode_base64(data)
+    above = decode_base64(data[: foreign.start()])
+    return above.rstrip(b"\r\n") + b"\n" + data[foreign.start() :] if above else decode_base64(data)
 
 
 def base64_size(data: bytes) -> int:

@@ -11,7 +11,15 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from inbox_env.ingest.headers import Headers, HeaderSplitter, base64_size, decode_base64, parameters, split_headers
+from inbox_env.ingest.headers import (
+    Headers,
+    HeaderSplitter,
+    base64_size,
+    decode_base64,
+    decode_base64_text,
+    parameters,
+    split_headers,
+)
 
 MAX_DEPTH = 50
 MAX_PARTS = 1_000
@@ -44,12 +52,18 @@ class Part:
         encoding = self.headers.raw("content-transfer-encoding").strip().lower()
         if encoding == "quoted-printable":
             return binascii.a2b_qp(self.body)
-        return decode_base64(self.body) if encoding == "base64" else self.body
+        if encoding != "base64":
+            return self.body
+        return decode_base64_text(self.body) if self.is_text() else decode_base64(self.body)
 
     def size(self) -> int:
         """How many bytes `content` has."""
         encoding = self.headers.raw("content-transfer-encoding").strip().lower()
-        return base64_size(self.body) if encoding == "base64" else len(self.content())
+        return base64_size(self.body) if encoding == "base64" and not self.is_text() else len(self.content())
+
+    def is_text(self) -> bool:
+        """Return whether it is text of any kind."""
+        return self.content_type.startswith("text/")
 
     def disposition(self) -> str:
         """Return the word of Content-Disposition: attachment, inline, or nothing."""

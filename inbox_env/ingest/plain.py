@@ -11,7 +11,7 @@ from functools import lru_cache
 
 from inbox_env.ingest.bodies import tidy_text
 from inbox_env.ingest.charsets import clean_text, decode_bytes, is_ascii_based
-from inbox_env.ingest.headers import Headers, decode_base64, parameters, split_plain_headers
+from inbox_env.ingest.headers import Headers, decode_base64_text, parameters, split_plain_headers
 
 _CONTROLS = bytes(byte for byte in (*range(32), 127) if byte not in b"\t\n\r")
 _AS_IT_IS = frozenset(("", "7bit", "8bit", "binary"))
@@ -37,7 +37,7 @@ def read_plain(raw: bytes) -> tuple[Headers, str] | None:
         if encoding == "quoted-printable":
             body = binascii.a2b_qp(body)
         elif encoding == "base64":
-            body = decode_base64(body)
+            body = decode_base64_text(body)
         else:
             return None
     return headers, _text(body, charset)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from inbox_env.emails import Address
 from inbox_env.ingest.addresses import parse_addresses
 from inbox_env.ingest.charsets import decode_bytes
-from inbox_env.ingest.headers import base64_size, decode_base64, decode_words
+from inbox_env.ingest.headers import base64_size, decode_base64, decode_base64_text, decode_words
 from inbox_env.ingest.html_text import html_to_text
 from inbox_env.ingest.parse import parse_email
 
@@ -188,6 +188,32 @@ def test_encoded_words(header: str, expected: str) -> None:
 )
 def test_charset_ladder(data: bytes, declared: str, expected: str) -> None:
     assert decode_bytes(data, declared) == expected
+
+
+FOOTER = b"_______________________________________________\nlist mailing list\nlist@example.org\n"
+
+
+@given(st.text(min_size=1).map(str.encode), st.sampled_from([20, 60, 72, 76]), st.sampled_from([b"\n", b"\r\n"]))
+def test_what_a_list_writes_below_base64_text_is_read_as_it_is(text: bytes, width: int, end: bytes) -> None:
+    encoded = b64encode(text)
+    written = end.join(encoded[i : i + width] for i in range(0, len(encoded), width)) + end
+    assert decode_base64_text(written) == text
+    assert decode_base64_text(written + FOOTER) == text.rstrip(b"\r\n") + b"\n" + FOOTER
+
+
+def test_a_foreign_line_within_base64_text_is_left_out_as_ever() -> None:
+    written = b64encode(b"x" * 57) + b"\n!!!\n" + b64encode(b"y" * 57) + b"\n"
+    assert decode_base64_text(written) == b"x" * 57 + b"y" * 57
+
+
+@pytest.mark.parametrize("kind", ["text/plain", "multipart/mixed"])
+def test_the_footer_of_a_list_is_part_of_the_text(kind: str) -> None:
+    part = b"Content-Type: text/plain; charset=utf-8\nContent-Transfer-Encoding: base64\n\n"
+    part += b64encode("Grüße aus Köln".encode()) + b"\n" + FOOTER
+    whole = b"Content-Type: multipart/mixed; boundary=b\n\n--b\n" + part + b"\n--b--\n" if "multi" in kind else part
+    body = parse_email(b"From: a@example.org\nSubject: s\n" + whole).body
+    assert "Grüße aus Köln" in body
+    assert "list@example.org" in body
 
 
 @given(st.lists(st.binary(max_size=40), max_size=5), st.sampled_from([b"\n", b"\r\n", b" ", b"!"]))
