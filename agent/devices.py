@@ -25,7 +25,7 @@ def resolve_device(name: str) -> str:
     if name == AUTO:
         if torch.cuda.is_available():
             return f"cuda:{torch.cuda.current_device()}"
-        _log.warning("no CUDA device: training on the CPU")
+        _log.warning("no CUDA device: using the CPU")
         return "cpu"
     try:
         device = torch.device(name)

@@ -17,7 +17,7 @@ from rich.text import Text
 from inbox_env.actions import StopReason
 from inbox_env.errors import ExitCode, UsageError
 from scripts.inbox_answers import add_answer_arguments, open_answers
-from scripts.terminal import console, safe_line
+from scripts.terminal import console, safe_line, waiting
 
 MAX_QUOTE_CHARS = 200
 
@@ -35,7 +35,8 @@ def run(args: argparse.Namespace) -> int:
         raise UsageError(1, "nothing is asked", next_step='mailsleuth ask "When is ..?" --mailbox my.db --inbox me')
     answers = open_answers(args)
     try:
-        found = asyncio.run(answers.ask(args.question))
+        with waiting("looking"):
+            found = asyncio.run(answers.ask(args.question))
     finally:
         answers.inbox.close()
     if args.json:

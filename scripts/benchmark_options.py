@@ -9,6 +9,7 @@ import argparse
 from pathlib import Path
 
 from inbox_env.errors import UsageError
+from scripts.argument_types import seconds
 from scripts.consent import add_consent
 
 
@@ -56,7 +57,9 @@ def _add_how(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--api-concurrency", type=int, default=8, metavar="N", help="the same of a model behind an API (default 8)"
     )
-    parser.add_argument("--deadline", type=float, default=300.0, metavar="SECONDS", help="of one episode (default 300)")
+    parser.add_argument(
+        "--deadline", type=seconds, default=300.0, metavar="SECONDS", help="of one episode (default 300)"
+    )
     parser.add_argument(
         "--call-seconds", type=float, default=120.0, metavar="SECONDS", help="of one call of an API (default 120)"
     )

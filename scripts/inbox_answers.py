@@ -11,16 +11,19 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
+from agent.policies.chat_models import parse_chat_spec
 from agent.policy import Policy
 from agent.rollout import rollout
 from inbox_env.env import EnvLimits, InboxEnv
 from inbox_env.errors import UsageError
 from inbox_env.inbox import Inbox
 from inbox_env.trajectory import Turn
+from scripts.argument_types import seconds
 from scripts.consent import add_consent, confirm_sending
 from scripts.playground.cards import ending_event
-from scripts.policy_choices import BASE, TRAINED, default_policy
+from scripts.policy_choices import BASE, LOCAL, TRAINED, default_policy
 from scripts.search import add_inbox_arguments
+from scripts.terminal import waiting
 from scripts.unlabelled import unlabelled
 
 OnTurn = Callable[[Turn], None]
@@ -53,7 +56,7 @@ def add_answer_arguments(parser: argparse.ArgumentParser) -> None:
         "--policy", help=f"who looks: local:FOLDER, openai:URL, api:PROVIDER/MODEL (default: {TRAINED}, or else {BASE})"
     )
     add_consent(parser)
-    parser.add_argument("--deadline", type=float, default=120.0, metavar="SECONDS", help="of one answer (default 120)")
+    parser.add_argument("--deadline", type=seconds, default=120.0, metavar="SECONDS", help="of an answer (default 120)")
 
 
 def open_answers(args: argparse.Namespace) -> Answers:
@@ -64,7 +67,11 @@ def open_answers(args: argparse.Namespace) -> Answers:
     if spec is None:
         next_step = "make train, or name a policy with --policy"
         raise UsageError(5, "no trained run and no base model here", next_step=next_step)
+    if not (spec.startswith(LOCAL) or parse_chat_spec(spec)):
+        next_step = "local:FOLDER, openai:URL#MODEL or api:PROVIDER/MODEL"
+        raise UsageError(8, f"{spec!r} is no model: nothing else can answer", next_step=next_step)
     inbox = Inbox.open(args.mailbox, args.inbox)
-    policy = load_policy(spec)
     confirm_sending([spec], is_agreed=args.yes_send)
+    with waiting(f"loading {spec}"):
+        policy = load_policy(spec)
     return Answers(inbox, policy, args.as_of or inbox.last_day, args.deadline)

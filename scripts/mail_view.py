@@ -36,18 +36,18 @@ def print_hits(console: Console, result: SearchResult, *, page: int, page_size: 
         print(summary, file=sys.stderr)
         return
     if result.hits:
-        console.print(hit_table(result.hits))
+        console.print(hit_table(result.hits, console.width))
     console.print(summary)
 
 
-def hit_table(hits: Sequence[SearchHit]) -> Table:
-    """Return the hits as a table whose cells are safe, literal text."""
-    table = Table(box=None, pad_edge=False, header_style="dim")
-    table.add_column("no.", justify="right", no_wrap=True)
-    table.add_column("date", no_wrap=True)
-    table.add_column("from", max_width=24, no_wrap=True, overflow="ellipsis")
-    table.add_column("subject", max_width=40, no_wrap=True, overflow="ellipsis")
-    table.add_column("text", no_wrap=True, overflow="ellipsis", style="dim")
+def hit_table(hits: Sequence[SearchHit], width: int) -> Table:
+    """Return a table of the hits, `width` characters wide, of safe, literal text; numbers and dates stay whole."""
+    table = Table(box=None, pad_edge=False, header_style="dim", expand=True)
+    table.add_column("no.", justify="right", no_wrap=True, min_width=max(len(str(hit.number)) for hit in hits))
+    table.add_column("date", no_wrap=True, min_width=max(len(day(hit.date)) for hit in hits))
+    table.add_column("from", max_width=min(24, width // 5), no_wrap=True, overflow="ellipsis")
+    table.add_column("subject", max_width=min(40, width // 3), no_wrap=True, overflow="ellipsis")
+    table.add_column("text", no_wrap=True, overflow="ellipsis", style="dim", ratio=1)
     for hit in hits:
         table.add_row(*(Text(cell) for cell in _cells(hit)))
     return table

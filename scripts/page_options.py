@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 
 from agent.policies.chat_models import TOKEN_VARIABLE
+from scripts.argument_types import port
 
 __all__ = ["DEFAULT_PORT", "TOKEN_VARIABLE", "add_page_arguments"]
 
@@ -18,7 +19,7 @@ def add_page_arguments(parser: argparse.ArgumentParser) -> None:
     """Add where the page is served."""
     parser.add_argument("--host", default="127.0.0.1", help="address to listen at (default 127.0.0.1)")
     parser.add_argument(
-        "--port", type=int, default=DEFAULT_PORT, help=f"port, or the next that is free (default {DEFAULT_PORT})"
+        "--port", type=port, default=DEFAULT_PORT, help=f"port, or the next that is free (default {DEFAULT_PORT})"
     )
     parser.add_argument("--no-browser", action="store_true", help="print the address and open nothing")
     parser.add_argument(

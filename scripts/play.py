@@ -28,14 +28,16 @@ from inbox_env.questions import Question, read_questions
 from inbox_env.store import EmailStore
 from inbox_env.synthetic.mailbox import SyntheticRecipe, ensure_mailbox
 from inbox_env.trajectory import Turn, write_trajectories
+from scripts.argument_types import seconds
 from scripts.consent import add_consent, confirm_sending
 from scripts.episode_view import EpisodeView
 from scripts.page_options import add_page_arguments
 from scripts.playground.cards import ending_event, question_event, turn_card
 from scripts.playground.scoring import score_event, with_reward
 from scripts.policy_choices import BASE, TRAINED, default_policy
+from scripts.question_files import check_writable
 from scripts.search import parse_day
-from scripts.terminal import console
+from scripts.terminal import console, waiting
 from scripts.unlabelled import unlabelled
 
 CACHE = Path("data/cache")
@@ -59,7 +61,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     asked.add_argument("--questions", type=Path, metavar="FILE", help="play the questions of a JSON Lines file")
     parser.add_argument("--id", metavar="ID", help="play only this question")
     parser.add_argument("--mode", choices=("answer", "find"), default="answer", help="what the reward judges")
-    parser.add_argument("--deadline", type=float, default=120.0, metavar="SECONDS", help="of one episode (default 120)")
+    parser.add_argument(
+        "--deadline", type=seconds, default=120.0, metavar="SECONDS", help="of an episode (default 120)"
+    )
     parser.add_argument("--save", type=Path, metavar="FILE", help="append the episodes to a trajectory file")
     parser.add_argument("--terminal", action="store_true", help="stay in the terminal")
     parser.add_argument(
@@ -72,6 +76,8 @@ def run(args: argparse.Namespace) -> int:
     """Play and return the exit code."""
     if args.replay:
         return _replay(args)
+    if args.save:
+        check_writable(args.save)
     if args.terminal or args.question or args.id:
         return _play_in_terminal(args)
     return _open_page(args)
@@ -106,8 +112,9 @@ def _play_in_terminal(args: argparse.Namespace) -> int:
     store = EmailStore.open(mailbox)
     try:
         inbox = Inbox(store, name)
-        policy = load_policy(spec, {question.id: question for question in labelled} or None)
         confirm_sending([spec], is_agreed=args.yes_send)
+        with waiting(f"loading {spec}"):
+            policy = load_policy(spec, {question.id: question for question in labelled} or None)
         today = args.as_of or inbox.last_day
         with asyncio.Runner() as runner:  # one loop for all episodes: a policy may keep tasks in it
             played = [

@@ -11,6 +11,7 @@ from pathlib import Path
 LOCAL = "local:"
 RUNS, BASE = Path("data/runs"), Path("data/base")
 TRAINED = RUNS / "laptop"
+_WEIGHTS = ("model.safetensors", "model.safetensors.index.json", "adapter_model.safetensors")
 
 
 def default_policy() -> str | None:
@@ -30,4 +31,4 @@ def local_policies() -> list[str]:
 def is_model(path: Path) -> bool:
     """Return whether a folder, or the run that it is, holds a model."""
     folder = path / "model" if (path / "model").is_dir() else path
-    return any((folder / name).is_file() for name in ("config.json", "adapter_config.json"))
+    return any((folder / name).is_file() for name in _WEIGHTS)

@@ -17,6 +17,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from inbox_env.errors import UsageError
+from scripts.argument_types import port, seconds
 from scripts.consent import add_consent
 from scripts.page_options import TOKEN_VARIABLE
 from scripts.search import parse_day
@@ -74,11 +75,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     both = parser.add_argument_group("with --mcp or --openai")
     both.add_argument("--policy", help="who answers (default: the trained run, or else the bundled base)")
     both.add_argument(
-        "--deadline", type=float, default=120.0, metavar="SECONDS", help="of one answer or turn (default 120)"
+        "--deadline", type=seconds, default=120.0, metavar="SECONDS", help="of one answer or turn (default 120)"
     )
     listening = parser.add_argument_group("with --openai or --config")
     listening.add_argument("--host", default="127.0.0.1", help="address to listen at (default: this machine only)")
-    listening.add_argument("--port", type=int, default=8000, help="port (default 8000; --openai takes the next free)")
+    listening.add_argument("--port", type=port, default=8000, help="port (default 8000; --openai takes the next free)")
     vllm = parser.add_argument_group("with --config")
     vllm.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override one key; repeatable")
     vllm.add_argument("--run", action="store_true", help="become the server instead of printing its command")

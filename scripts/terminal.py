@@ -9,6 +9,8 @@ from __future__ import annotations
 import errno
 import re
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, TextIO
 
 if TYPE_CHECKING:
@@ -55,6 +57,16 @@ def size_text(num_bytes: int) -> str:
         return plural(num_bytes, "byte")
     unit, scale = ("kB", 1_000) if num_bytes < 1_000_000 else ("MB", 1_000_000)
     return f"{num_bytes / scale:,.1f} {unit}"
+
+
+@contextmanager
+def waiting(text: str) -> Iterator[None]:
+    """Show that something is under way, on standard error where that is a terminal, until the block ends."""
+    if not sys.stderr.isatty():
+        yield
+        return
+    with console(sys.stderr).status(f"{safe_line(text, 60)} ..."):
+        yield
 
 
 def console(file: TextIO | None = None) -> Console:

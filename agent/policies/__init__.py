@@ -57,7 +57,9 @@ def load_policy(
 
 
 def load_local(path: Path, *, temperature: float = 0.0, seed: int = 0, max_rows: int = 128) -> Policy:
-    """Return the model of a folder as a policy; raises UsageError when torch is not installed."""
+    """Return the model of a folder as a policy; raises UsageError without folder or torch."""
+    if not path.is_dir():  # before seconds are spent on torch
+        raise UsageError(64, "no such model folder", where=str(path), next_step="give a run or a model folder")
     try:
         from agent.policies.local import LocalPolicy
         from agent.sampling.torch_engine import TorchEngine

@@ -16,15 +16,15 @@ from scripts.model_server.generator import Generator
 from scripts.model_server.served_model import open_model
 from scripts.playground.server import Address, serve
 from scripts.policy_choices import LOCAL, default_policy
-from scripts.terminal import safe_line
+from scripts.terminal import safe_line, waiting
 
 _WHY = "what it is asked holds mail"
 
 
 def serve_model(args: argparse.Namespace) -> None:
     """Serve until interrupted; raises MailsleuthError."""
-    if args.slots < 1 or args.queue < 0 or args.deadline <= 0:
-        raise UsageError(88, "--slots is at least 1, --queue at least 0, --deadline above 0")
+    if args.slots < 1 or args.queue < 0:
+        raise UsageError(88, "--slots is at least 1, --queue at least 0")
     spec = args.policy or default_policy()
     if spec is None or not spec.startswith(LOCAL):
         what = "no trained run and no base model here" if spec is None else f"{spec} is served elsewhere already"
@@ -32,7 +32,8 @@ def serve_model(args: argparse.Namespace) -> None:
     address = Address.chosen(
         args.host, args.port, is_network_allowed=args.unsafe_allow_network, environment=os.environ, why=_WHY
     )
-    model = open_model(Path(spec.removeprefix(LOCAL)), num_slots=args.slots, device=_device(args.device))
+    with waiting(f"loading {spec}"):
+        model = open_model(Path(spec.removeprefix(LOCAL)), num_slots=args.slots, device=_device(args.device))
     generator = Generator(model.engine, num_slots=args.slots, num_queued=args.queue, deadline_seconds=args.deadline)
     chat = Chat(model, generator)
     try:

@@ -28,7 +28,7 @@ from scripts.playground.event_stream import Events, EventStream
 from scripts.playground.hand import HandPolicy
 from scripts.playground.library import Library, inbox_row, question_row
 from scripts.playground.policy_shelf import HAND, PolicyShelf, check_consent
-from scripts.unlabelled import unlabelled
+from scripts.unlabelled import MAX_CHARS, unlabelled
 
 MAX_EPISODES = 256
 
@@ -39,7 +39,7 @@ class Asked(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     inbox: str = Field(max_length=200)
-    question: str = Field(default="", max_length=2000)
+    question: str = Field(default="", max_length=MAX_CHARS)
     question_id: str | None = Field(default=None, max_length=500)
     as_of: date | None = None
     policy: str = Field(max_length=500)

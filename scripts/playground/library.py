@@ -32,6 +32,11 @@ class Library:
         self.gold = {question.id: question for question in questions if question.inbox in names}
         if first is not None:
             self._store.info(first)
+        if questions and not self.gold:
+            absent = ", ".join(dict.fromkeys(question.inbox for question in questions[:5]))
+            raise UsageError(
+                9, f"no mail for questions about: {absent}", where=str(mailbox), next_step="import it first"
+            )
 
     def infos(self) -> list[InboxInfo]:
         """Return all inboxes, the one to begin with first."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from scripts.playground.mail_routes import mail_routes
 from scripts.playground.policy_shelf import PolicyShelf
 from scripts.playground.server import Address, serve
 from scripts.playground.views import View
+from scripts.terminal import plural
 
 BY_HAND = Path("data/runs/by-hand.jsonl")
 
@@ -31,6 +33,8 @@ def open_page(args: argparse.Namespace, mailbox: Path, questions: Sequence[Quest
     """Serve the page until interrupted; raises MailsleuthError."""
     address = Address.chosen(args.host, args.port, is_network_allowed=args.unsafe_allow_network, environment=os.environ)
     library = Library(mailbox, questions, args.inbox)
+    if absent := len(questions) - len(library.gold):
+        print(f"{absent} of {plural(len(questions), 'question')}: no mail for them in {mailbox}", file=sys.stderr)
     loop = EpisodeLoop()
     settings = AskSettings(
         save=args.save, save_hand=BY_HAND, mode=args.mode, as_of=args.as_of, deadline_seconds=args.deadline

@@ -131,7 +131,7 @@ def test_f57_a_device_that_is_not_there_is_refused_and_auto_falls_back_with_one_
     assert not (tmp_path / "run" / "metrics.jsonl").exists()
     with caplog.at_level(logging.WARNING):
         assert train(*SHORT, "--set", "model.device=auto")[0] == 0
-    assert {record.getMessage() for record in caplog.records} == {"no CUDA device: training on the CPU"}
+    assert {record.getMessage() for record in caplog.records} == {"no CUDA device: using the CPU"}
     assert num_rows(tmp_path / "run") == [1, 2]
 
 

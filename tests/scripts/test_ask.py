@@ -63,3 +63,23 @@ def test_an_answer_cannot_move_the_cursor(inbox, monkeypatch, capsys) -> None:
 def test_an_empty_question_is_refused(inbox, capsys, question) -> None:
     assert ask(inbox, question) == 2
     assert "nothing is asked" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("policy", ["keywords-and", "oracle", "foo"])
+def test_only_a_model_can_be_asked(inbox, capsys, policy) -> None:
+    assert main(["ask", "Who?", "--mailbox", str(inbox[0]), "--inbox", inbox[1], "--policy", policy]) == 2
+    error = capsys.readouterr().err
+    assert f"'{policy}' is no model" in error
+    assert "--questions" not in error
+
+
+def test_a_question_without_end_is_refused(inbox, monkeypatch, capsys) -> None:
+    answering(monkeypatch, "fine")
+    assert ask(inbox, "w " * 50_000) == 2
+    assert "2,000 at most are taken" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("limit", ["0", "-5", "nan", "inf", "soon"])
+def test_a_time_limit_is_above_nothing(inbox, capsys, limit) -> None:
+    assert ask(inbox, "Who?", "--deadline", limit) == 2
+    assert "is no number of seconds above 0" in capsys.readouterr().err

@@ -54,7 +54,7 @@ def test_an_inbox_that_gives_fewer_says_so(mailbox: Path, tmp_path: Path, capsys
         (["--inbox", "nobody"], "no inbox 'nobody'"),
         (["--inbox", "me", "--count", "0"], "--count is at least 1"),
         (["--inbox", "me", "--mailbox", "absent.db"], "no such mailbox file"),
-        (["--inbox", "me", "--out", "absent/q.jsonl"], "cannot write questions here"),
+        (["--inbox", "me", "--out", "absent/q.jsonl"], "no file can be written here"),
         ([], "--inbox"),
     ],
 )

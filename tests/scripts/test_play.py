@@ -175,3 +175,26 @@ def test_an_episode_that_the_api_lost_is_shown_and_is_exit_code_6(
     assert "7 tokens" in shown.out
     assert "no answer: api: BadRequestError (400)" in shown.out
     assert shown.err == ""
+
+
+def test_where_episodes_cannot_be_saved_is_said_before_one_is_played(mailbox, questions, tmp_path, capsys) -> None:
+    words = ["play", "--mailbox", str(mailbox), "--inbox", "me", "--questions", str(questions), "--policy", "oracle"]
+    assert main([*words, "--id", "q1", "--save", str(tmp_path / "absent" / "x.jsonl")]) == ExitCode.USAGE
+    streams = capsys.readouterr()
+    assert "no file can be written here" in streams.err
+    assert streams.out == ""
+
+
+def test_questions_about_another_mailbox_are_refused_by_the_page(mailbox, tmp_path, capsys) -> None:
+    write_questions(
+        tmp_path / "else.jsonl", [Question(id="q", inbox="you", question="Who?", kind="unanswerable", answerable=False)]
+    )
+    words = ["play", "--mailbox", str(mailbox), "--questions", str(tmp_path / "else.jsonl"), "--no-browser"]
+    assert main([*words, "--port", "0"]) == ExitCode.USAGE
+    assert "no mail for questions about: you" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("port", ["-1", "99999", "http"])
+def test_what_is_no_port_is_refused(port: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["play", "--no-browser", "--port", port]) == ExitCode.USAGE
+    assert f"'{port}' is no port: a number from 0 to 65535" in capsys.readouterr().err

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import io
 import json
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from inbox_env.emails import Address, Attachment, Email
+from inbox_env.search.base import SearchHit
 from inbox_env.store import build_inbox
 from scripts.cli import main
+from scripts.mail_view import hit_table
 
 ANN = Address("Ann Lee", "ann@example.org")
 FIRST_DAY = datetime(2001, 5, 1, 12, tzinfo=UTC)
@@ -127,3 +131,16 @@ def test_read_says_that_a_mail_is_later_than_the_day(
     err = capsys.readouterr().err
     assert said in err
     assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize("width", [40, 80, 140])
+def test_numbers_and_dates_of_hits_stay_whole_however_narrow_the_terminal(width: int) -> None:
+    sent = datetime(2001, 5, 3, tzinfo=UTC)
+    long = "Gas Weather Outlook for the coming week " * 8
+    hits = [SearchHit(number, "<a@b>", sent, "Christopher Calger of Portland", long, long) for number in (7, 12_345)]
+    out = io.StringIO()
+    Console(file=out, width=width).print(hit_table(hits, width))
+    lines = out.getvalue().splitlines()
+    assert all(len(line) <= width for line in lines)
+    assert lines[2].startswith("12345  2001-05-03  Chr")
+    assert "Gas" in lines[2]
