@@ -46,6 +46,7 @@ CREATE_SOURCES = """CREATE TABLE sources (
 TABLES = (CREATE_SCHEMA, CREATE_INBOXES, CREATE_MAILS, CREATE_ALIASES, CREATE_SOURCES)
 INDEXES = (CREATE_MESSAGE_ID_INDEX, CREATE_DATE_INDEX, CREATE_THREAD_INDEX)
 
+STATEMENT_SECONDS = 1.0  # of CPU, for a statement that reads a whole inbox; a search has less: MAX_SEARCH_SECONDS
 _PROGRESS_OPCODES = 10_000  # well under a tenth of a second
 _CACHED_STATEMENTS = 1024  # every inbox has its own: their tables differ
 _MMAP_BYTES = 1 << 40  # all of the file that SQLite will map: its pages are shared by all threads, and not copied
@@ -77,7 +78,7 @@ class Database:
         self._generation = 0
 
     @classmethod
-    def open(cls, path: Path, limit_seconds: float = 1.0) -> Database:
+    def open(cls, path: Path, limit_seconds: float = STATEMENT_SECONDS) -> Database:
         """Return the opened file; raises UsageError when it is missing, CorruptError when it is no mailbox."""
         if not path.is_file():
             next_step = "make one with `mailsleuth import`"
