@@ -29,8 +29,8 @@ from types import FrameType
 
 from inbox_env.emails import Address
 from inbox_env.errors import ExitCode, UsageError
+from inbox_env.importing.byte_meter import Progress
 from inbox_env.importing.import_mail import ImportOptions, ImportSummary, import_mail
-from inbox_env.importing.reading import Progress
 from inbox_env.ingest.addresses import parse_addresses
 from inbox_env.ingest.records import MAX_MESSAGE_BYTES
 from scripts.terminal import console, plural, safe_line

@@ -34,10 +34,11 @@ from inbox_env.importing.building import (
     whoosh_directory,
     write_error,
 )
+from inbox_env.importing.byte_meter import Progress
 from inbox_env.importing.indexing import IndexHelper
 from inbox_env.importing.merging import Merged, join_copies_and_threads, merge_rows
 from inbox_env.importing.own_files import own_file_test
-from inbox_env.importing.reading import BATCH_BYTES, BATCH_MAILS, Progress, ReadPlan, read_all
+from inbox_env.importing.reading import BATCH_BYTES, BATCH_MAILS, ReadPlan, read_all
 from inbox_env.importing.rejects import replace_rejects
 from inbox_env.importing.staged_rows import ReadOptions, StoredRow
 from inbox_env.importing.staging import Staging, staging_folder
