@@ -66,7 +66,11 @@ def _print(stats: InboxStats) -> None:
     lines = (
         ("inbox", stats.inbox),
         ("owner", stats.owner or "unknown: set it with mailsleuth inboxes --set-owner"),
-        ("mails", f"{stats.num_emails:,} in {plural(stats.num_threads, 'thread')}; {stats.num_undated:,} undated"),
+        (
+            "mails",
+            f"{stats.num_emails:,} in {plural(stats.num_threads, 'thread')}; {stats.num_undated:,} undated"
+            + (f"; {stats.num_cut:,} cut short for their size" if stats.num_cut else ""),
+        ),
         ("dates", f"{day(stats.first_date)} to {day(stats.last_date)}"),
         ("folded", f"{plural(stats.num_folded_ids, 'more Message-ID')} of copies"),
         ("attached", f"{plural(stats.num_attachments, 'file')}, {size_text(stats.attachment_bytes)} in the mail"),

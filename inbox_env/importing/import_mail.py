@@ -52,7 +52,7 @@ from inbox_env.store import EmailStore, InboxInfo
 PARALLEL_BYTES = 20_000_000  # below that, starting processes costs more than they save
 SELECT_ROWS = f"SELECT id, {MAIL_COLUMNS} FROM mails WHERE id > ? AND id < ? ORDER BY id LIMIT 500"
 SELECT_STATE = "SELECT imap_state FROM sources WHERE inbox_id = ? AND place = ?"
-_FORMAT = 1  # of what the reading processes leave: another one is not gone on with
+_FORMAT = 2  # of what the reading processes leave: another one is not gone on with
 _USUAL_BYTES = 2_000  # of one mail
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
@@ -106,8 +106,8 @@ def import_mail(
 ) -> ImportSummary:
     """Import everything the sources hold into one inbox, beside what it holds already, and return what happened.
 
-    Options may be given by name. What could not be read is in NAME.rejects.jsonl beside the mailbox, which lists the
-    rejects of the last import into each inbox. Raises UsageError for a source that is no mail or no mailbox,
+    Options may be given by name. What could not be read, or not whole, is in NAME.rejects.jsonl beside the mailbox,
+    which lists this of the last import into each inbox. Raises UsageError for a source that is no mail or no mailbox,
     ResourceError when there is no room or another import is under way, StoppedError when stopped; the mailbox is
     then as it was.
     """

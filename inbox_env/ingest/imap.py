@@ -16,7 +16,7 @@ from inbox_env.ingest.flags import imap_labels
 from inbox_env.ingest.imap_place import FolderState, ImapPlace, ImapState, password_of
 from inbox_env.ingest.imap_session import Fetched, examine, fetch, open_session, uids_after
 from inbox_env.ingest.maildir import to_message
-from inbox_env.ingest.records import KEPT_OF_TOO_LARGE, MAX_MESSAGE_BYTES, RawMail, Reject, Skipped
+from inbox_env.ingest.records import KEPT_OF_TOO_LARGE, MAX_MESSAGE_BYTES, TOO_LARGE, RawMail, Reject, Skipped
 
 if TYPE_CHECKING:
     from imap_tools import BaseMailBox
@@ -117,7 +117,7 @@ class _Reader:
         if found is None or found.data is None:
             reason = "the mail server did not give it" if is_there else "it went away while the folder was read"
             return Reject(path=path, offset=0, reason=reason)
-        defects = ("too_large",) if found.size > MAX_MESSAGE_BYTES else ()
+        defects = (TOO_LARGE,) if found.size > MAX_MESSAGE_BYTES else ()
         self._seen.update(_id_hash(found.data))
         return to_message(found.data, path, self._folder.shown, imap_labels(found.flags), defects)
 

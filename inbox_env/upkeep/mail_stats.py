@@ -13,6 +13,7 @@ from typing import Any
 
 from inbox_env.database import DOCTOR, MAX_EMAILS, Database
 from inbox_env.errors import CorruptError
+from inbox_env.ingest.records import TOO_LARGE
 from inbox_env.search.fts5 import table_name
 from inbox_env.store import EmailStore, InboxInfo
 
@@ -38,6 +39,7 @@ class InboxStats:
     last_date: datetime | None
     num_threads: int
     num_folded_ids: int
+    num_cut: int
     num_attachments: int
     attachment_bytes: int
     text_chars: int
@@ -50,8 +52,8 @@ class InboxStats:
 def inbox_stats(store: EmailStore, inbox: str) -> InboxStats:
     """Return the figures of one inbox; raises UsageError when there is none of that name, CorruptError for damage.
 
-    `num_folded_ids` are the Message-IDs of copies that were folded into other mails. Correspondents are those to
-    whom the owner wrote and who wrote to the owner.
+    `num_folded_ids` are the Message-IDs of copies that were folded into other mails; of `num_cut` mails, too large,
+    only the start was imported. Correspondents are those to whom the owner wrote and who wrote to the owner.
     """
     info = store.info(inbox)
     database = Database.open(store.database.path, _SLOW_SECONDS)
@@ -80,6 +82,7 @@ def _stats(info: InboxInfo, tally: _Tally, num_folded_ids: int, index_bytes: int
         last_date=info.last_date,
         num_threads=len(tally.threads),
         num_folded_ids=num_folded_ids,
+        num_cut=tally.num_cut,
         num_attachments=tally.num_attachments,
         attachment_bytes=tally.attachment_bytes,
         text_chars=tally.text_chars,
@@ -109,7 +112,7 @@ class _Tally:
         self.correspondents: Counter[str] = Counter()
         self.folders: Counter[str] = Counter()
         self.threads: set[int] = set()
-        self.num_undated = self.num_attachments = self.attachment_bytes = self.text_chars = 0
+        self.num_undated = self.num_cut = self.num_attachments = self.attachment_bytes = self.text_chars = 0
         self._owner = owner
 
     def add(self, sender: str, is_undated: int, thread: int, num_chars: int, envelope_json: str) -> None:
@@ -120,6 +123,7 @@ class _Tally:
         self.folders.update(envelope.get("folders", ()))
         self.threads.add(thread)
         self.num_undated += is_undated
+        self.num_cut += TOO_LARGE in envelope.get("defects", ())
         self.text_chars += num_chars
         self.num_attachments += len(attachments)
         self.attachment_bytes += sum(attachment["size"] for attachment in attachments)

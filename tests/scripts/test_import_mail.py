@@ -69,7 +69,8 @@ def test_rejects_are_listed_beside_the_mailbox(tmp_path: Path, capsys: pytest.Ca
     row = json.loads(capsys.readouterr().out)
     assert (row["read"], row["imported"], row["rejected"]) == (2, 1, 1)
     reject = json.loads(Path(row["rejects_path"]).read_text())
-    assert set(reject) == {"inbox", "path", "offset", "reason", "sha256"}
+    assert set(reject) == {"inbox", "path", "offset", "reason", "sha256", "code"}
+    assert reject["code"] == "unread"
     assert reject["path"].endswith("picture.png")
     (folder / "picture.png").unlink()
     assert main(arguments) == ExitCode.OK
