@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -12,9 +13,12 @@ from hypothesis import strategies as st
 from inbox_env.actions import ToolCall, ToolResult
 from inbox_env.emails import Address, Attachment, Email
 from inbox_env.inbox import Inbox
+from inbox_env.ingest.clean import FOLDED, SIGNATURE_FOLDED
+from inbox_env.mail_parts import FORWARDED, mail_parts
 from inbox_env.rendering import ResultStyle
 from inbox_env.store import build_inbox
 from inbox_env.tools import Toolbox
+from tests.inbox_env.test_quotes import CASES
 
 ME = Address("Me", "me@x.org")
 ANN = Address("Ann Lee", "ann@x.org")
@@ -60,6 +64,66 @@ def test_the_text_of_an_attachment_is_found_shown_and_read(inbox: Inbox) -> None
         "[attachment minutes 1.txt]\nMinutes of the zeppelin meeting\nall agreed\n[page 2 of 3]",
         "> quoted plan\n[page 3 of 3]",
     ]
+
+
+SIGNED = "Best regards,\nAnn Lee\nVP Trading, Example Corp\nTel. +1 713 555 0100"
+CARRIED = (
+    "---------------------- Forwarded by Ann Lee/HOU/ECT on 11/20/2000 01:17 PM ---\n\n"
+    "Bob Hall on 11/20/2000 09:00:00 AM\nTo:   Ann Lee/HOU/ECT@ECT\ncc:\nSubject: Prices\n\nThe price is 3.40."
+)
+
+
+@pytest.fixture(scope="module")
+def carrying(tmp_path_factory: pytest.TempPathFactory) -> Inbox:
+    bodies = [
+        f"Lunch at noon.\n\n{SIGNED}\n\nOn 1 May 2001, Bob wrote:\n> lunch?",
+        "Lunch at noon.\n\nThanks,\nAnn",
+        f"FYI\n\n-- \n{SIGNED}\n\n{CARRIED}",
+        f"{CARRIED}\n\n-----\nBegin forwarded message:\n\nFrom: Eve <eve@x.org>\nSubject: Old\n\n{'older words ' * 60}",
+        f"-- \n{SIGNED}",
+    ]
+    path = tmp_path_factory.mktemp("mail") / "m.db"
+    build_inbox(path, "me", [mail(number, "s", body) for number, body in enumerate(bodies)], owner=ME)
+    return Inbox.open(path, "me")
+
+
+def bodies_of(inbox: Inbox, number: int, num_pages: int, **style: int) -> list[str]:
+    given = ResultStyle(**style)
+    pages = [call(inbox, "read_email", given, id=number, page=page + 1) for page in range(num_pages + 1)]
+    assert [page.is_error for page in pages] == [False] * num_pages + [True]
+    return [page.content.split("\n\n", 1)[1].rsplit("\n[page")[0] for page in pages[:-1]]
+
+
+def test_a_signature_is_folded_as_quotes_are_and_stands_on_the_last_page(carrying: Inbox) -> None:
+    own, folded = bodies_of(carrying, 1, 2)
+    assert own == "Lunch at noon.\n\n[signature folded]\n\n[quoted text folded]"
+    assert folded == f"{SIGNED}\n\nOn 1 May 2001, Bob wrote:\n> lunch?"
+    assert bodies_of(carrying, 2, 1) == ["Lunch at noon.\n\nThanks,\nAnn"], "a short one is no longer than its mark"
+    assert bodies_of(carrying, 5, 1) == [f"-- \n{SIGNED}"], "a mail that is nothing else stays"
+
+
+def test_a_forwarded_mail_is_a_part_under_its_own_headers(carrying: Inbox) -> None:
+    prices = (
+        "[forwarded mail]\nForwarded by Ann Lee/HOU/ECT on 11/20/2000 01:17 PM\nBob Hall on 11/20/2000 09:00:00 AM\n"
+        "To: Ann Lee/HOU/ECT@ECT\ncc\nSubject: Prices\n\nThe price is 3.40."
+    )
+    assert bodies_of(carrying, 3, 2) == [f"FYI\n\n[signature folded]\n\n{prices}", f"-- \n{SIGNED}"]
+    old = "[forwarded mail]\nBegin forwarded message\nFrom: Eve <eve@x.org>\nSubject: Old\n\n"
+    (both,) = bodies_of(carrying, 4, 1)
+    assert both.startswith(f"{prices}\n\n-----\n\n{old}older words")
+    pages = bodies_of(carrying, 4, 4, page_chars=300)
+    assert " ".join(pages).split() == both.split(), "a long one is read page by page"
+
+
+LINES = [text for lines in CASES.values() for _, text in lines]
+
+
+@given(st.lists(st.sampled_from([*LINES, *CARRIED.split("\n"), *SIGNED.split("\n"), "-- "]), max_size=40))
+def test_no_word_is_lost_in_the_parts_of_a_mail(lines: list[str]) -> None:
+    body = "\n".join(lines)
+    marks = f"{FOLDED}|{SIGNATURE_FOLDED}|{FORWARDED}".replace("[", r"\[")
+    shown = re.sub(marks, " ", "\n".join(mail_parts(mail(1, "s", body))))
+    assert sorted(re.findall(r"\w+", shown)) == sorted(re.findall(r"\w+", body))
 
 
 def test_a_hit_whose_word_stands_in_no_text_shows_the_beginning(inbox: Inbox) -> None:
