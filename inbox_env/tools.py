@@ -27,6 +27,7 @@ from inbox_env.rendering import (
     render_headers,
     render_page,
     render_search,
+    render_whole_lists,
     split_body,
 )
 from inbox_env.search.base import MAX_KEYWORD_CHARS, MAX_KEYWORDS, Match, Order, SearchQuery
@@ -141,7 +142,9 @@ def read_email(box: Toolbox, /, id: EmailId, page: Page = 1) -> ToolResult:
     thread = box.inbox.thread(stored.number, as_of=box.as_of) if box.style.show_thread else ()
     head = render_headers(stored.email, box.style, box.inbox.owner, thread)
     page_chars = num_body_chars(head, box.style)
-    pages = [shown for part in mail_parts(stored.email) for shown in split_body(part, page_chars)]
+    lists = render_whole_lists(stored.email, box.style)
+    parts = [*mail_parts(stored.email), *([lists] if lists else [])]
+    pages = [shown for part in parts for shown in split_body(part, page_chars)]
     if page > len(pages):
         raise ArgumentError("page", f"a page number from 1 to {len(pages)}")
     content = render_page(head, pages, page)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,6 +22,7 @@ from inbox_env.store import build_inbox
 from inbox_env.tools import Toolbox
 from tests.inbox_env.test_quotes import CASES
 
+CONFIGS = Path(__file__).parents[2] / "scripts" / "configs"
 ME = Address("Me", "me@x.org")
 ANN = Address("Ann Lee", "ann@x.org")
 START = datetime(2001, 5, 1, tzinfo=UTC)
@@ -160,9 +163,40 @@ def test_every_hit_and_every_word_is_reached_within_a_limit(inbox: Inbox, result
         listed += result.listed
         assert len(result.content.splitlines()) == 1 + len(result.listed)
     assert sorted(listed) == sorted(f"<{n}@x>" for n in (0, 1, *range(10, 40)))
-    pages = [call(inbox, "read_email", style, id=2, page=page).content for page in range(1, 200)]
+    pages = [call(inbox, "read_email", style, id=2, page=page).content for page in range(1, 300)]
     text = " ".join(page.split("\n\n", 1)[1].rsplit("\n", 1)[0] for page in pages if "\n\n" in page)
-    assert text.split() == inbox.read(2, as_of=None).email.body.split()
+    email = inbox.read(2, as_of=None).email
+    assert text.split() == f"{email.body} To: {', '.join(map(str, email.to))}".split()
+
+
+def test_long_lists_are_counted_and_stand_whole_on_the_last_pages(tmp_path: Path) -> None:
+    people = [Address(f"Person Number {n}", f"person.number{n}@example.org") for n in range(500)]
+    files = tuple(Attachment(f"file {n}.pdf", "application/pdf", 2_000 + n) for n in range(12))
+    mails = [
+        mail(1, "All", "Lunch at noon.", to=tuple(people), cc=tuple(people[:11]), attachments=files),
+        mail(2, "s" * 90_000, "hi", sender=Address("n" * 90_000, "ann@x.org"), to=tuple(people[:11])),
+    ]
+    build_inbox(tmp_path / "m.db", "me", mails, owner=ME)
+    inbox = Inbox.open(tmp_path / "m.db", "me")
+    first = call(inbox, "read_email", ResultStyle(), id=1).content
+    assert len(first) < 2_500
+    lines = dict(line.split(": ", 1) for line in first.split("\n\n")[0].split("\n"))
+    assert lines["To"] == ", ".join(map(str, people[:10])) + " and 490 more"
+    assert lines["Cc"] == ", ".join(map(str, people[:11])), "one more takes no more room than its count"
+    assert lines["Attachments"].endswith("file 9.pdf (2 kB) and 2 more")
+    pages = [call(inbox, "read_email", ResultStyle(), id=1, page=page).content for page in range(2, 9)]
+    whole = " ".join(page.split("\n\n", 1)[1].rsplit("\n", 1)[0] for page in pages)
+    files_line = ", ".join(f"file {n}.pdf (2 kB)" for n in range(12))
+    assert whole.split() == f"To: {', '.join(map(str, people))} Attachments: {files_line}".split()
+    assert call(inbox, "read_email", ResultStyle(), id=1, page=9).is_error
+    assert len(call(inbox, "read_email", ResultStyle(), id=2).content) < 3_000
+
+
+def test_every_real_mail_configuration_has_a_limit_that_holds_its_pages() -> None:
+    configs = [tomllib.loads(path.read_text()) for path in CONFIGS.glob("*.toml")]
+    real = [config["env"] for config in configs if "mailbox" in config.get("data", {})]
+    assert len(real) >= 2
+    assert all(env["result_chars"] >= 2 * env.get("page_chars", 1200) for env in real)
 
 
 def test_shortened_lines_are_announced(inbox: Inbox) -> None:
