@@ -19,7 +19,7 @@ from urllib.parse import quote
 
 from inbox_env.errors import CorruptError, ResourceError, UsageError
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 MAX_EMAILS = 1 << 24  # per inbox: a mail's row id is inbox_id * MAX_EMAILS + number
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -42,7 +42,7 @@ CREATE_ALIASES = """CREATE TABLE aliases (
     PRIMARY KEY (inbox_id, message_id)) WITHOUT ROWID"""
 CREATE_SOURCES = """CREATE TABLE sources (
     inbox_id INTEGER NOT NULL, place TEXT NOT NULL, fingerprint TEXT NOT NULL, imap_state TEXT,
-    PRIMARY KEY (inbox_id, place)) WITHOUT ROWID"""
+    num_mails INTEGER, PRIMARY KEY (inbox_id, place)) WITHOUT ROWID"""
 TABLES = (CREATE_SCHEMA, CREATE_INBOXES, CREATE_MAILS, CREATE_ALIASES, CREATE_SOURCES)
 INDEXES = (CREATE_MESSAGE_ID_INDEX, CREATE_DATE_INDEX, CREATE_THREAD_INDEX)
 

@@ -205,11 +205,11 @@ class _Import:
     ) -> None:
         if not staging.num_mails():
             if self.info is not None:
-                record_sources(self.mailbox, self.inbox, self._records(states))
+                record_sources(self.mailbox, self.inbox, self._records(staging, states))
             return
         num_before = self.info.num_emails if self.info is not None else 0
         has_changed = join_copies_and_threads(staging.folder, num_before, self._is_stopped)
-        records = self._records(states)
+        records = self._records(staging, states)
         is_same = self.info is not None and (self.info.index, self.info.owner) == (self._index(), owner)
         if is_same and self._has_index() and not merged.num_new and not (has_changed or merged.num_gained):
             record_sources(self.mailbox, self.inbox, records)
@@ -218,10 +218,13 @@ class _Import:
         before = None if self.info is None else self.revision
         build(Plan(*target, records, helper, self._is_stopped, before))
 
-    def _records(self, states: dict[int, str | None]) -> tuple[SourceRecord, ...]:
-        """What to remember of the sources: of a mail server, up to where it was read."""
+    def _records(self, staging: Staging, states: dict[int, str | None]) -> tuple[SourceRecord, ...]:
+        """What to remember of the sources: how much was read, and of a mail server, up to where."""
+        num_mails: Counter[str] = Counter()
+        for number, count in staging.num_mails_by_source().items():
+            num_mails[self.places[number]] += count
         return tuple(
-            SourceRecord(place, source.fingerprint(self.is_own), states.get(number))
+            SourceRecord(place, source.fingerprint(self.is_own), num_mails[place], states.get(number))
             for number, (place, source) in enumerate(zip(self.places, self.sources, strict=True))
         )
 

@@ -37,6 +37,7 @@ INSERT_REJECT = "INSERT OR REPLACE INTO rejects VALUES (?, ?, ?, ?, ?, ?, ?)"
 SELECT_BATCHES = "SELECT batch FROM batches ORDER BY batch"
 SELECT_STATE = "SELECT end_seq, imap_state FROM batches WHERE source = ? ORDER BY batch DESC LIMIT 1"
 SELECT_TOTALS = "SELECT coalesce(sum(num_mails), 0) FROM batches WHERE source >= 0"
+SELECT_TOTALS_BY_SOURCE = "SELECT source, sum(num_mails) FROM batches WHERE source >= 0 GROUP BY source"
 SELECT_SKIPPED = "SELECT skipped FROM batches WHERE skipped <> '{}'"
 SELECT_COUNTS = "SELECT owner_counts FROM batches ORDER BY batch"
 SELECT_REJECTS = "SELECT path, offset, reason, sha256, code FROM rejects ORDER BY seq"
@@ -112,6 +113,10 @@ class Staging:
     def num_mails(self) -> int:
         """Return how many mails the sources gave, copies included."""
         return int(self._connection.execute(SELECT_TOTALS).fetchone()[0])
+
+    def num_mails_by_source(self) -> dict[int, int]:
+        """Return how many mails each source gave, copies included."""
+        return dict(self._connection.execute(SELECT_TOTALS_BY_SOURCE).fetchall())
 
     def num_rejects(self) -> int:
         """Return how many things were rejected; mails that were cut do not count."""
