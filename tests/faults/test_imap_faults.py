@@ -21,6 +21,8 @@ from inbox_env.ingest import imap, imap_place
 from inbox_env.ingest.imap_place import PASSWORD_VARIABLE, ImapState, parse_imap_address
 from inbox_env.ingest.records import RawMail, Reject, Skipped
 from inbox_env.ingest.sources import Item, find_source, read_source
+from inbox_env.store import EmailStore
+from inbox_env.upkeep.mail_stats import inbox_stats
 from tests.inbox_env.imap_server import PASSWORD, USER, Box, ImapServer, message
 
 
@@ -85,6 +87,9 @@ def test_f24_a_server_says_beforehand_how_many_bytes_are_to_come(
     seen.clear()
     import_mail(*read_again, progress=lambda done, whole: seen.append((done, whole)))
     assert seen[-1][1] == len(server.boxes["Big"].messages[9]), "only what is new"
+    store = EmailStore.open(tmp_path / "my.db")
+    assert inbox_stats(store, "me").num_copies == 0, "what is read bit by bit is added up"
+    store.close()
 
 
 def test_f24_a_wrong_password_is_said_and_not_shown(server: ImapServer, monkeypatch: pytest.MonkeyPatch) -> None:
