@@ -55,6 +55,9 @@ def ensure_schema(connection: sqlite3.Connection, path: Path) -> bool:
     if row[0] < 3:
         _to_version_3(database)
         database.execute(UPDATE_SCHEMA, (3,))
+    if row[0] < 4:
+        _to_version_4(database)
+        database.execute(UPDATE_SCHEMA, (4,))
     return False
 
 
@@ -101,6 +104,12 @@ def _to_version_3(database: SqliteUtils) -> None:
     for (inbox_id,) in database.execute(SELECT_INBOX_IDS).fetchall():
         _find_threads(database, inbox_id * MAX_EMAILS)
     database.execute(CREATE_THREAD_INDEX)
+
+
+def _to_version_4(database: SqliteUtils) -> None:
+    """How many mails were read from each source: not known of what was read before."""
+    if "num_mails" not in database.table("sources").columns_dict:
+        database.table("sources").add_column("num_mails", int)
 
 
 def _find_threads(database: SqliteUtils, base: int) -> None:

@@ -1,7 +1,8 @@
 """How search results and mails look to a policy: short, and easy to copy from.
 
-Mail text is hostile: whatever stands in a header stays on its line. With a limit on a result's length, hits and
-headers are shortened, and hits and pages become fewer on a page, so that all is still reached page by page.
+Mail text is hostile: whatever stands in a header stays on its line, and a list of people or files ends after ten of
+them; the whole list stands on the last pages. With a limit on a result's length, hits and headers are shortened, and
+hits and pages become fewer on a page, so that all is still reached page by page.
 Knows nothing of indexes or tool calls.
 """
 
@@ -20,6 +21,8 @@ _HEAD_CHARS = 100  # room for what stands above the hits
 _MIN_HIT_CHARS = 60
 _PAGE_LINE_CHARS = 40
 _MAX_THREAD = 10
+_MAX_LISTED = 10  # people or files in one line of the headers
+_MAX_LINE_CHARS = 1_000
 
 
 class ResultStyle(BaseModel):
@@ -38,7 +41,8 @@ class ResultStyle(BaseModel):
     show_thread: bool = False
     """Whether a mail shows the numbers of the mails of its thread."""
     result_chars: int | None = Field(default=None, ge=400)
-    """Most characters of one result, about four to a token; none: no limit."""
+    """Most characters of one result; none: no limit. Characters, as no tokenizer is known here: on real mail Qwen's
+    takes one token for 3.3 of them on average and 2 at worst, the bundled model's for 1.8."""
 
 
 def num_hits_shown(style: ResultStyle) -> int:
@@ -71,9 +75,16 @@ def render_headers(email: Email, style: ResultStyle, owner: Address, thread: Seq
     lines = _headers(email, style, owner)
     if len(thread) > 1:
         lines.append(f"Thread: {', '.join(map(str, thread[:_MAX_THREAD]))}{', ...' * (len(thread) > _MAX_THREAD)}")
+    lines = [line if len(line) <= _MAX_LINE_CHARS else line[: _MAX_LINE_CHARS - 3] + "..." for line in lines]
     if style.result_chars is not None and sum(len(line) + 1 for line in lines) > style.result_chars // 2:
         lines = _shortened(lines, style.result_chars // 2)
     return "\n".join(lines)
+
+
+def render_whole_lists(email: Email, style: ResultStyle) -> str:
+    """Return the lists that the headers do not show whole; "" when there are none."""
+    lists = [*_people(email, style), ("Attachments", [_attachment(one) for one in email.attachments])]
+    return "\n".join(f"{name}: {', '.join(items)}" for name, items in lists if len(items) > _MAX_LISTED + 1)
 
 
 def render_page(head: str, pages: Sequence[str], page: int) -> str:
@@ -122,12 +133,23 @@ def _shortened(lines: Sequence[str], num_chars: int) -> list[str]:
 def _headers(email: Email, style: ResultStyle, owner: Address) -> list[str]:
     lines = [f"From: {_person(email.sender, style)}"]
     if [address.email for address in email.recipients] != [owner.email] or not owner.email:
-        people = (("To", email.to), ("Cc", email.cc), ("Bcc", email.bcc))
-        lines += [f"{name}: {', '.join(_person(a, style) for a in who)}" for name, who in people if who]
+        lines += [f"{name}: {_listed(who)}" for name, who in _people(email, style) if who]
     lines += [f"Date: {_date(email, style)}", f"Subject: {one_line(email.subject)}"]
     if email.attachments:
-        lines.append("Attachments: " + ", ".join(map(_attachment, email.attachments)))
+        lines.append("Attachments: " + _listed([_attachment(one) for one in email.attachments]))
     return lines
+
+
+def _people(email: Email, style: ResultStyle) -> list[tuple[str, list[str]]]:
+    fields = (("To", email.to), ("Cc", email.cc), ("Bcc", email.bcc))
+    return [(name, [_person(address, style) for address in who]) for name, who in fields]
+
+
+def _listed(items: Sequence[str]) -> str:
+    """Return the first of the items, and how many more there are; one more is shown rather than counted."""
+    if len(items) <= _MAX_LISTED + 1:
+        return ", ".join(items)
+    return f"{', '.join(items[:_MAX_LISTED])} and {len(items) - _MAX_LISTED} more"
 
 
 def _person(address: Address, style: ResultStyle) -> str:

@@ -18,17 +18,16 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstr
 
 from inbox_env.actions import FinalAnswer, ToolCall, ToolResult
 from inbox_env.database import QueryTooSlow
-from inbox_env.emails import Email
 from inbox_env.inbox import Inbox
-from inbox_env.ingest.clean import split_quotes
+from inbox_env.mail_parts import mail_parts
 from inbox_env.rendering import (
     ResultStyle,
     num_body_chars,
     num_hits_shown,
-    one_line,
     render_headers,
     render_page,
     render_search,
+    render_whole_lists,
     split_body,
 )
 from inbox_env.search.base import MAX_KEYWORD_CHARS, MAX_KEYWORDS, Match, Order, SearchQuery
@@ -142,18 +141,14 @@ def read_email(box: Toolbox, /, id: EmailId, page: Page = 1) -> ToolResult:
         raise ArgumentError("id", _NO_SUCH_EMAIL)
     thread = box.inbox.thread(stored.number, as_of=box.as_of) if box.style.show_thread else ()
     head = render_headers(stored.email, box.style, box.inbox.owner, thread)
-    pages = _pages(stored.email, num_body_chars(head, box.style))
+    page_chars = num_body_chars(head, box.style)
+    lists = render_whole_lists(stored.email, box.style)
+    parts = [*mail_parts(stored.email), *([lists] if lists else [])]
+    pages = [shown for part in parts for shown in split_body(part, page_chars)]
     if page > len(pages):
         raise ArgumentError("page", f"a page number from 1 to {len(pages)}")
     content = render_page(head, pages, page)
     return ToolResult("read_email", content, opened=(stored.email.message_id,))
-
-
-def _pages(email: Email, page_chars: int) -> list[str]:
-    """Return the pages of a mail: its own text, what can be read of its attachments, then the folded quotes."""
-    text, quoted = split_quotes(email.body)
-    parts = [text, *(f"[attachment {one_line(item.name)}]\n{item.text}" for item in email.attachments if item.text)]
-    return [page for part in (*parts, *([quoted] if quoted else [])) for page in split_body(part, page_chars)]
 
 
 def return_final_answer(box: Toolbox, /, answer: Answer | None, sources: Sources) -> FinalAnswer:

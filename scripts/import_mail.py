@@ -10,10 +10,11 @@ A SOURCE is one of these, and what it is, is found out; give as many as you like
 
 Mail in Gmail's Spam and Trash, and mail that Thunderbird has deleted but not yet removed, is counted and left out
 unless --include-spam. Copies of one mail are folded into one. What cannot be read is listed in NAME.rejects.jsonl
-beside the mailbox NAME, and the exit code is then 3: read = imported + duplicates + left out + rejected, where
-duplicates are mails read that are copies of others. Importing again into the same inbox adds what is new; mails are
-numbered by date, so older mail shifts the numbers of later mails. An import that was interrupted leaves the mailbox
-as it was; the same command again goes on where it stopped.
+beside the mailbox NAME, and the exit code is then 3 (a mail cut for its size has a line there too, code too_large):
+read = imported + duplicates + left out + rejected, where duplicates are mails read that are copies of others.
+Importing again into the same inbox adds what is new; mails are numbered by date, so older mail shifts the numbers of
+later mails. An import that was interrupted leaves the mailbox as it was; the same command again goes on where it
+stopped.
 """
 
 from __future__ import annotations
@@ -29,8 +30,8 @@ from types import FrameType
 
 from inbox_env.emails import Address
 from inbox_env.errors import ExitCode, UsageError
+from inbox_env.importing.byte_meter import Progress
 from inbox_env.importing.import_mail import ImportOptions, ImportSummary, import_mail
-from inbox_env.importing.reading import Progress
 from inbox_env.ingest.addresses import parse_addresses
 from inbox_env.ingest.records import MAX_MESSAGE_BYTES
 from scripts.terminal import console, plural, safe_line
@@ -113,9 +114,9 @@ def _size(text: str) -> int:
 def _line(summary: ImportSummary, inbox: str, *, is_dry_run: bool) -> str:
     skipped = "".join(f"{count:,} left out ({reason}), " for reason, count in summary.skipped.items())
     rejects = f"{summary.rejected:,} rejected"
+    rejects += f", {summary.cut:,} cut short" if summary.cut else ""
     if summary.rejects_path is not None:
         rejects += f" (see {summary.rejects_path})"
-    rejects += f", {summary.cut:,} cut short" if summary.cut else ""
     rejects += f", {summary.unread:,} with attachments unread" if summary.unread else ""
     rate = summary.read / summary.seconds if summary.seconds else 0.0
     holds = "would hold" if is_dry_run else "holds"

@@ -1,8 +1,8 @@
 """Show the figures of the inboxes of a mailbox.
 
 How many mails and threads, from when to when, who writes most, which folders, what is attached, and the space taken.
-"folded" counts further Message-IDs: those of copies that were folded into a mail under another one. The "duplicates"
-of an import are all mails it read that were copies of others, also those under the same Message-ID.
+"folded" counts the mails read that are copies of others (the "duplicates" of the imports, however often a file was
+imported), and the further Message-IDs that some of them had.
 "exchange" is who wrote to the owner or got mail from the owner. Attachments are counted as they were in the mail:
 the mailbox keeps their names, and their text where the import was asked for it.
 """
@@ -66,9 +66,13 @@ def _print(stats: InboxStats) -> None:
     lines = (
         ("inbox", stats.inbox),
         ("owner", stats.owner or "unknown: set it with mailsleuth inboxes --set-owner"),
-        ("mails", f"{stats.num_emails:,} in {plural(stats.num_threads, 'thread')}; {stats.num_undated:,} undated"),
+        (
+            "mails",
+            f"{stats.num_emails:,} in {plural(stats.num_threads, 'thread')}; {stats.num_undated:,} undated"
+            + (f"; {stats.num_cut:,} cut short for their size" if stats.num_cut else ""),
+        ),
         ("dates", f"{day(stats.first_date)} to {day(stats.last_date)}"),
-        ("folded", f"{plural(stats.num_folded_ids, 'more Message-ID')} of copies"),
+        ("folded", _folded(stats)),
         ("attached", f"{plural(stats.num_attachments, 'file')}, {size_text(stats.attachment_bytes)} in the mail"),
         ("space", f"text {size_text(stats.text_chars)}, search index {size_text(stats.index_bytes)}"),
         ("senders", _counts(stats.top_senders)),
@@ -78,6 +82,13 @@ def _print(stats: InboxStats) -> None:
     for name, value in lines:
         out.print(f"{name:<9} {safe_line(value)}")
     out.print()
+
+
+def _folded(stats: InboxStats) -> str:
+    ids = plural(stats.num_folded_ids, "more Message-ID")
+    if stats.num_copies is None:
+        return f"{ids} of copies"
+    return plural(stats.num_copies, "copy", "copies") + (f" with {ids}" if stats.num_folded_ids else "")
 
 
 def _counts(pairs: Sequence[tuple[str, int]]) -> str:

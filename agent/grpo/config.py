@@ -131,7 +131,8 @@ class EnvConfig(Section):
     show_thread: bool = False
     """Show the numbers of the mails of a mail's thread."""
     result_chars: int | None = Field(default=None, ge=400)
-    """Most characters of one tool result, about four to a token; without it there is no limit."""
+    """Most characters of one tool result; without it there is no limit. One token is 3.3 characters of real mail on
+    average and 2 at worst to Qwen's tokenizers, 1.8 to the bundled model's."""
     episode_seconds: float = Field(default=60.0, gt=0)
     """Deadline of one episode."""
 

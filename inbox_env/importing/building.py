@@ -50,7 +50,10 @@ UPDATE_INBOX = """UPDATE main.inboxes SET owner_name = ?, owner_email = ?, searc
 UPDATE_OWNER = "UPDATE main.inboxes SET owner_name = ?, owner_email = ? WHERE id = ?"
 SELECT_INBOX_ID = "SELECT id FROM main.inboxes WHERE name = ?"
 SELECT_REVISION = "SELECT revision FROM main.inboxes WHERE name = ?"
-INSERT_SOURCE = "INSERT OR REPLACE INTO main.sources (inbox_id, place, fingerprint, imap_state) VALUES (?, ?, ?, ?)"
+# A file is read whole each time; of a mail server only what is new, which is added to what is known.
+INSERT_SOURCE = """INSERT INTO main.sources (inbox_id, place, fingerprint, imap_state, num_mails) VALUES (?, ?, ?, ?, ?)
+    ON CONFLICT (inbox_id, place) DO UPDATE SET fingerprint = excluded.fingerprint, imap_state = excluded.imap_state,
+    num_mails = excluded.num_mails + iif(excluded.imap_state IS NULL, 0, num_mails)"""
 SELECT_MAILS = f"SELECT id, {MAIL_COLUMNS} FROM main.mails WHERE id BETWEEN ? AND ? ORDER BY id"
 
 _UNWRITABLE = (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM)
@@ -60,10 +63,11 @@ ANY_REVISION = -1
 
 @dataclass(frozen=True, slots=True)
 class SourceRecord:
-    """Where mail came from, and in which state it was: kept with the inbox."""
+    """Where mail came from, in which state it was, and how many mails were read there: kept with the inbox."""
 
     place: str
     fingerprint: str
+    num_mails: int
     imap_state: str | None = None
 
 
@@ -184,7 +188,7 @@ def _check_unchanged(connection: sqlite3.Connection, plan: Plan) -> None:
 
 
 def _insert_sources(connection: sqlite3.Connection, inbox_id: int, sources: Iterable[SourceRecord]) -> None:
-    rows = ((inbox_id, source.place, source.fingerprint, source.imap_state) for source in sources)
+    rows = ((inbox_id, one.place, one.fingerprint, one.imap_state, one.num_mails) for one in sources)
     connection.executemany(INSERT_SOURCE, rows)
 
 

@@ -34,10 +34,11 @@ from inbox_env.importing.building import (
     whoosh_directory,
     write_error,
 )
+from inbox_env.importing.byte_meter import Progress
 from inbox_env.importing.indexing import IndexHelper
 from inbox_env.importing.merging import Merged, join_copies_and_threads, merge_rows
 from inbox_env.importing.own_files import own_file_test
-from inbox_env.importing.reading import BATCH_BYTES, BATCH_MAILS, Progress, ReadPlan, read_all
+from inbox_env.importing.reading import BATCH_BYTES, BATCH_MAILS, ReadPlan, read_all
 from inbox_env.importing.rejects import replace_rejects
 from inbox_env.importing.staged_rows import ReadOptions, StoredRow
 from inbox_env.importing.staging import Staging, staging_folder
@@ -51,7 +52,7 @@ from inbox_env.store import EmailStore, InboxInfo
 PARALLEL_BYTES = 20_000_000  # below that, starting processes costs more than they save
 SELECT_ROWS = f"SELECT id, {MAIL_COLUMNS} FROM mails WHERE id > ? AND id < ? ORDER BY id LIMIT 500"
 SELECT_STATE = "SELECT imap_state FROM sources WHERE inbox_id = ? AND place = ?"
-_FORMAT = 1  # of what the reading processes leave: another one is not gone on with
+_FORMAT = 2  # of what the reading processes leave: another one is not gone on with
 _USUAL_BYTES = 2_000  # of one mail
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
@@ -105,8 +106,8 @@ def import_mail(
 ) -> ImportSummary:
     """Import everything the sources hold into one inbox, beside what it holds already, and return what happened.
 
-    Options may be given by name. What could not be read is in NAME.rejects.jsonl beside the mailbox, which lists the
-    rejects of the last import into each inbox. Raises UsageError for a source that is no mail or no mailbox,
+    Options may be given by name. What could not be read, or not whole, is in NAME.rejects.jsonl beside the mailbox,
+    which lists this of the last import into each inbox. Raises UsageError for a source that is no mail or no mailbox,
     ResourceError when there is no room or another import is under way, StoppedError when stopped; the mailbox is
     then as it was.
     """
@@ -204,11 +205,11 @@ class _Import:
     ) -> None:
         if not staging.num_mails():
             if self.info is not None:
-                record_sources(self.mailbox, self.inbox, self._records(states))
+                record_sources(self.mailbox, self.inbox, self._records(staging, states))
             return
         num_before = self.info.num_emails if self.info is not None else 0
         has_changed = join_copies_and_threads(staging.folder, num_before, self._is_stopped)
-        records = self._records(states)
+        records = self._records(staging, states)
         is_same = self.info is not None and (self.info.index, self.info.owner) == (self._index(), owner)
         if is_same and self._has_index() and not merged.num_new and not (has_changed or merged.num_gained):
             record_sources(self.mailbox, self.inbox, records)
@@ -217,10 +218,13 @@ class _Import:
         before = None if self.info is None else self.revision
         build(Plan(*target, records, helper, self._is_stopped, before))
 
-    def _records(self, states: dict[int, str | None]) -> tuple[SourceRecord, ...]:
-        """What to remember of the sources: of a mail server, up to where it was read."""
+    def _records(self, staging: Staging, states: dict[int, str | None]) -> tuple[SourceRecord, ...]:
+        """What to remember of the sources: how much was read, and of a mail server, up to where."""
+        num_mails: Counter[str] = Counter()
+        for number, count in staging.num_mails_by_source().items():
+            num_mails[self.places[number]] += count
         return tuple(
-            SourceRecord(place, source.fingerprint(self.is_own), states.get(number))
+            SourceRecord(place, source.fingerprint(self.is_own), num_mails[place], states.get(number))
             for number, (place, source) in enumerate(zip(self.places, self.sources, strict=True))
         )
 

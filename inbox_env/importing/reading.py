@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from inbox_env.importing.byte_meter import ByteMeter, Progress
 from inbox_env.importing.staged_rows import ReadOptions, StoredRow, Work
 from inbox_env.importing.staging import BatchRecord, Staging
 from inbox_env.importing.workers import InlineReader, ReaderPool
@@ -18,11 +19,9 @@ from inbox_env.ingest.imap_place import ImapState
 from inbox_env.ingest.records import RawMail, Reject, Skipped
 from inbox_env.ingest.sources import Source, read_source
 
-Progress = Callable[[int, int], None]
 BATCH_MAILS = 200
 BATCH_BYTES = 4_000_000
 EXISTING = -1  # the place of the inbox's own mails among the sources
-_PROGRESS_BYTES = 1 << 18
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,8 +84,7 @@ class _Cutter:
         self.states: dict[int, str | None] = {}
         self._plan, self._staging = plan, staging
         self._number = self._seq = 0
-        self._done_bytes = self._reported = 0
-        self._all_bytes = sum(source.num_bytes for source in plan.sources)
+        self._meter = ByteMeter(plan.progress, sum(source.num_bytes for source in plan.sources))
         if any(source.kind == "imap" for source in plan.sources):
             staging.keep_first_batches()  # a server is asked only for what comes after
 
@@ -96,30 +94,36 @@ class _Cutter:
         for place, source in enumerate(self._plan.sources):
             if self._plan.is_stopped():
                 return
+            self._meter.begin(source.num_bytes)
             yield from self._source(place, source)
-        if self._plan.progress is not None and not self._plan.is_stopped():
-            self._plan.progress(self._all_bytes or self._done_bytes, self._all_bytes or self._done_bytes)
+            if not self._plan.is_stopped():
+                self._meter.end()
+        if not self._plan.is_stopped():
+            self._meter.finish()
 
     def _source(self, place: int, source: Source) -> Iterator[Batch]:
         if source.kind != "imap":
             items = read_source(source, include_spam=self._plan.include_spam)
             mail = (item for item in items if isinstance(item, Skipped) or not self._plan.is_own(item.path))
-            yield from self._cut(mail, place, lambda: None)
+            yield from self._cut(mail, place, lambda: None, is_in_place=source.kind == "mbox")
             return
         kept = self._staging.state_of(place)
         text = self._plan.imap_states[place] if kept is None else kept[1]
         if kept is not None:
             self._number, self._seq = max(self._staging.done) + 1, kept[0]
         state = ImapState() if text is None else ImapState.model_validate_json(text)
-        items = read_source(source, include_spam=self._plan.include_spam, imap_state=state)
+        expect = self._meter.expect if self._plan.progress is not None else None
+        items = read_source(source, include_spam=self._plan.include_spam, imap_state=state, expect_bytes=expect)
         yield from self._cut(items, place, state.model_dump_json)
         self.states[place] = state.model_dump_json()
 
-    def _cut(self, items: Iterator[Any], source: int, state: Callable[[], str | None]) -> Iterator[Batch]:
+    def _cut(
+        self, items: Iterator[Any], source: int, state: Callable[[], str | None], *, is_in_place: bool = False
+    ) -> Iterator[Batch]:
         pile = _Pile(self._seq)
         for item in items:
             pile.add(item)
-            self._report(item)
+            self._meter.add(item, is_in_place=is_in_place)
             if pile.is_full():
                 yield from self._finish(pile, source, state())
                 pile = _Pile(self._seq)
@@ -134,13 +138,6 @@ class _Cutter:
         if number not in self._staging.done:
             work = Work(number, first, self._seq, tuple(pile.mails))
             yield Batch(work, source, tuple(pile.rejects), pile.skipped, state)
-
-    def _report(self, item: object) -> None:
-        self._done_bytes += len(item.raw) if isinstance(item, RawMail) else 0
-        if self._plan.progress is not None and self._done_bytes - self._reported >= _PROGRESS_BYTES:
-            self._reported = self._done_bytes
-            done = min(self._done_bytes, self._all_bytes) if self._all_bytes else self._done_bytes
-            self._plan.progress(done, self._all_bytes)  # of a server nobody knows how much there is
 
 
 class _Pile:

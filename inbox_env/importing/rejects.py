@@ -1,4 +1,4 @@
-"""The list beside a mailbox of what could not be imported: one row each, with the inbox that it was meant for.
+"""The list beside a mailbox of what could not be imported, or not whole: a row each, with the inbox it was meant for.
 
 An import replaces the rows of its own inbox. Knows nothing of why things are rejected.
 """

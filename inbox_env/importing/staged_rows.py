@@ -17,7 +17,7 @@ from inbox_env.email_rows import from_row, to_json, to_row
 from inbox_env.emails import Email
 from inbox_env.ingest.owner import OwnerCounts, OwnerGuess
 from inbox_env.ingest.parse import parse_email
-from inbox_env.ingest.records import KEPT_OF_TOO_LARGE, MAX_MESSAGE_BYTES, RawMail, Reject, digest
+from inbox_env.ingest.records import KEPT_OF_TOO_LARGE, MAX_MESSAGE_BYTES, TOO_LARGE, RawMail, Reject, digest
 from inbox_env.ingest.sniff import SNIFF_BYTES, is_mail
 from inbox_env.search.folding import indexed_fields
 
@@ -63,7 +63,7 @@ class Work:
 
 @dataclass(frozen=True, slots=True)
 class WorkDone:
-    """What became of a batch: rows in the file, or rejects."""
+    """What became of a batch: rows in the file, or rejects; mails that were cut have both."""
 
     num_mails: int
     rejects: tuple[tuple[int, Reject], ...]
@@ -93,6 +93,8 @@ class RowFile:
             else:
                 guess.add(email)
                 emails.append((seq, email))
+                if isinstance(item, RawMail) and TOO_LARGE in email.defects:
+                    rejects.append((seq, _cut(item)))
         keyed = [(seq, email, bytes.fromhex(email.content_key())[:KEY_BYTES]) for seq, email in emails]
         self._write(work, keyed)
         if len(self._seen) < _MAX_SEEN:
@@ -146,7 +148,7 @@ class RowFile:
     def _parsed(self, item: RawMail) -> Email | Reject:
         raw, defects = item.raw, item.defects
         if len(raw) > self._max_bytes:
-            raw, defects = raw[: min(self._max_bytes, KEPT_OF_TOO_LARGE)], (*defects, "too_large")
+            raw, defects = raw[: min(self._max_bytes, KEPT_OF_TOO_LARGE)], (*defects, TOO_LARGE)
         if not is_mail(raw[:SNIFF_BYTES]):
             return Reject(path=item.path, offset=item.offset, reason="no mail header", sha256=digest(item.raw))
         try:
@@ -158,6 +160,13 @@ class RowFile:
             return email
         folders = tuple(dict.fromkeys((*email.folders, *item.labels)))
         return replace(email, folders=folders, defects=(*defects, *email.defects))
+
+
+def _cut(item: RawMail) -> Reject:
+    """The line that says which mail was cut; its hash where all of it was read."""
+    sha256 = "" if TOO_LARGE in item.defects else digest(item.raw)
+    reason = "too large: only its headers and first text were imported"
+    return Reject(path=item.path, offset=item.offset, reason=reason, sha256=sha256, code=TOO_LARGE)
 
 
 def _text_key(email: Email, key: bytes) -> bytes:

@@ -20,7 +20,7 @@ from inbox_env.durable import sync
 from inbox_env.errors import UsageError
 from inbox_env.importing.row_files import CONTROL_NAME
 from inbox_env.ingest.owner import OwnerCounts, OwnerGuess
-from inbox_env.ingest.records import Reject
+from inbox_env.ingest.records import TOO_LARGE, Reject
 
 CREATE_JOB = "CREATE TABLE job (description TEXT NOT NULL, boot TEXT NOT NULL)"
 CREATE_BATCHES = """CREATE TABLE batches (
@@ -28,19 +28,20 @@ CREATE_BATCHES = """CREATE TABLE batches (
     num_mails INTEGER NOT NULL, skipped TEXT NOT NULL, owner_counts TEXT NOT NULL, imap_state TEXT)"""
 CREATE_REJECTS = """CREATE TABLE rejects (
     seq INTEGER PRIMARY KEY, batch INTEGER NOT NULL, path TEXT NOT NULL, offset INTEGER NOT NULL,
-    reason TEXT NOT NULL, sha256 TEXT NOT NULL)"""
+    reason TEXT NOT NULL, sha256 TEXT NOT NULL, code TEXT NOT NULL)"""
 INSERT_JOB = "INSERT INTO job (description, boot) VALUES (?, ?)"
 SELECT_JOB = "SELECT description, boot FROM job"
 UPDATE_BOOT = "UPDATE job SET boot = ?"
 INSERT_BATCH = "INSERT OR REPLACE INTO batches VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
-INSERT_REJECT = "INSERT OR REPLACE INTO rejects VALUES (?, ?, ?, ?, ?, ?)"
+INSERT_REJECT = "INSERT OR REPLACE INTO rejects VALUES (?, ?, ?, ?, ?, ?, ?)"
 SELECT_BATCHES = "SELECT batch FROM batches ORDER BY batch"
 SELECT_STATE = "SELECT end_seq, imap_state FROM batches WHERE source = ? ORDER BY batch DESC LIMIT 1"
 SELECT_TOTALS = "SELECT coalesce(sum(num_mails), 0) FROM batches WHERE source >= 0"
+SELECT_TOTALS_BY_SOURCE = "SELECT source, sum(num_mails) FROM batches WHERE source >= 0 GROUP BY source"
 SELECT_SKIPPED = "SELECT skipped FROM batches WHERE skipped <> '{}'"
 SELECT_COUNTS = "SELECT owner_counts FROM batches ORDER BY batch"
-SELECT_REJECTS = "SELECT path, offset, reason, sha256 FROM rejects ORDER BY seq"
-COUNT_REJECTS = "SELECT count(*) FROM rejects"
+SELECT_REJECTS = "SELECT path, offset, reason, sha256, code FROM rejects ORDER BY seq"
+COUNT_REJECTS = f"SELECT count(*) FROM rejects WHERE code <> '{TOO_LARGE}'"
 DELETE_BATCHES = ("DELETE FROM batches WHERE batch >= ?", "DELETE FROM rejects WHERE batch >= ?")
 
 _STOPPED_ORDERLY = "synced"
@@ -113,8 +114,12 @@ class Staging:
         """Return how many mails the sources gave, copies included."""
         return int(self._connection.execute(SELECT_TOTALS).fetchone()[0])
 
+    def num_mails_by_source(self) -> dict[int, int]:
+        """Return how many mails each source gave, copies included."""
+        return dict(self._connection.execute(SELECT_TOTALS_BY_SOURCE).fetchall())
+
     def num_rejects(self) -> int:
-        """Return how many things were rejected."""
+        """Return how many things were rejected; mails that were cut do not count."""
         return int(self._connection.execute(COUNT_REJECTS).fetchone()[0])
 
     def skipped(self) -> Counter[str]:
@@ -125,9 +130,9 @@ class Staging:
         return total
 
     def rejects(self) -> Iterator[Reject]:
-        """Yield the rejects in order."""
-        for path, offset, reason, digest in self._connection.execute(SELECT_REJECTS):
-            yield Reject(path=path, offset=offset, reason=reason, sha256=digest)
+        """Yield the rejects and the mails that were cut, in order."""
+        for path, offset, reason, digest, code in self._connection.execute(SELECT_REJECTS):
+            yield Reject(path=path, offset=offset, reason=reason, sha256=digest, code=code)
 
     def owner_guess(self) -> OwnerGuess:
         """Return the guess over everything that was read."""
@@ -188,8 +193,8 @@ def _connect(folder: Path) -> sqlite3.Connection:
     return connection
 
 
-def _reject_row(reject: Reject) -> tuple[str, int, str, str]:
-    return reject.path, reject.offset, reject.reason, reject.sha256
+def _reject_row(reject: Reject) -> tuple[str, int, str, str, str]:
+    return reject.path, reject.offset, reject.reason, reject.sha256, reject.code
 
 
 def _sync(folder: Path) -> None:

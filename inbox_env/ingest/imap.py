@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from inbox_env.errors import UsageError
@@ -16,12 +16,13 @@ from inbox_env.ingest.flags import imap_labels
 from inbox_env.ingest.imap_place import FolderState, ImapPlace, ImapState, password_of
 from inbox_env.ingest.imap_session import Fetched, examine, fetch, open_session, uids_after
 from inbox_env.ingest.maildir import to_message
-from inbox_env.ingest.records import KEPT_OF_TOO_LARGE, MAX_MESSAGE_BYTES, RawMail, Reject, Skipped
+from inbox_env.ingest.records import KEPT_OF_TOO_LARGE, MAX_MESSAGE_BYTES, TOO_LARGE, RawMail, Reject, Skipped
 
 if TYPE_CHECKING:
     from imap_tools import BaseMailBox
 
 BATCH_MESSAGES, BATCH_BYTES = 100, 8_000_000
+SIZES_AT_ONCE = 1_000  # a command names each message
 _LEFT_OUT = {"\\junk": "IMAP Junk", "\\trash": "IMAP Trash"}
 _COLLECTIONS = frozenset(("\\all", "\\important"))  # Gmail: mail that mostly lies in another folder as well
 _NOT_SELECTABLE = frozenset(("\\noselect", "\\nonexistent"))
@@ -39,16 +40,25 @@ class _Folder(NamedTuple):
 
 
 def read_imap(
-    place: ImapPlace, state: ImapState, *, include_spam: bool = False
+    place: ImapPlace,
+    state: ImapState,
+    *,
+    include_spam: bool = False,
+    expect_bytes: Callable[[int], None] | None = None,
 ) -> Iterator[RawMail | Reject | Skipped]:
     """Yield the messages that `state` does not know yet, and move it on just before each of them.
 
     Without a folder in `place`: all of them but junk and trash; of a collection of all mail what no other folder
-    has. Raises UpstreamError when the server fails; the state then says where to go on.
+    has. `expect_bytes` is told how many bytes are to come: the server is asked for the sizes beforehand. Raises
+    UpstreamError when the server fails; the state then says where to go on.
     """
     with open_session(place, password_of(place)) as mailbox:
         seen: set[bytes] = set()
-        for folder in _folders(mailbox, place):
+        folders = _folders(mailbox, place)
+        if expect_bytes is not None:
+            wanted = [folder for folder in folders if include_spam or not folder.left_out]
+            expect_bytes(sum(_num_bytes(mailbox, folder, state) for folder in wanted))
+        for folder in folders:
             if folder.left_out and not include_spam:
                 yield from _counted(mailbox, folder)
             else:
@@ -107,7 +117,7 @@ class _Reader:
         if found is None or found.data is None:
             reason = "the mail server did not give it" if is_there else "it went away while the folder was read"
             return Reject(path=path, offset=0, reason=reason)
-        defects = ("too_large",) if found.size > MAX_MESSAGE_BYTES else ()
+        defects = (TOO_LARGE,) if found.size > MAX_MESSAGE_BYTES else ()
         self._seen.update(_id_hash(found.data))
         return to_message(found.data, path, self._folder.shown, imap_labels(found.flags), defects)
 
@@ -129,6 +139,18 @@ def _folders(mailbox: BaseMailBox, place: ImapPlace) -> list[_Folder]:
             left_out = next((reason for flag, reason in _LEFT_OUT.items() if flag in flags), "")
             found.append(_Folder(info.name, shown, not flags.isdisjoint(_COLLECTIONS), left_out))
     return sorted(found, key=lambda folder: folder.is_collection)
+
+
+def _num_bytes(mailbox: BaseMailBox, folder: _Folder, state: ImapState) -> int:
+    """How much of the folder is not known yet; 0 of one that cannot be opened."""
+    validity = examine(mailbox, folder.name)
+    if validity is None:
+        return 0
+    known = state.folders.get(folder.name)
+    last_uid = known.last_uid if known is not None and known.uidvalidity == validity else 0
+    uids = uids_after(mailbox, last_uid)
+    chunks = (uids[start : start + SIZES_AT_ONCE] for start in range(0, len(uids), SIZES_AT_ONCE))
+    return sum(one.size for chunk in chunks for one in fetch(mailbox, chunk, "RFC822.SIZE").values())
 
 
 def _counted(mailbox: BaseMailBox, folder: _Folder) -> Iterator[Skipped]:

@@ -11,7 +11,7 @@ from typing import BinaryIO
 
 from inbox_env.ingest.files import entries, open_regular, printable, reason_of
 from inbox_env.ingest.flags import maildir_labels
-from inbox_env.ingest.records import KEPT_OF_TOO_LARGE, MAX_MESSAGE_BYTES, RawMail, Reject, Skipped
+from inbox_env.ingest.records import KEPT_OF_TOO_LARGE, MAX_MESSAGE_BYTES, TOO_LARGE, RawMail, Reject, Skipped
 from inbox_env.ingest.sniff import is_mail
 
 STATES = ("new", "cur")
@@ -62,5 +62,5 @@ def to_message(
     if not raw.strip():
         return Reject(path=path, offset=0, reason="empty file")
     if len(raw) > MAX_MESSAGE_BYTES:
-        raw, defects = raw[:KEPT_OF_TOO_LARGE], (*defects, "too_large")
+        raw, defects = raw[:KEPT_OF_TOO_LARGE], (*defects, TOO_LARGE)
     return RawMail(raw, folder, path, labels=labels, defects=defects)

@@ -13,7 +13,7 @@ from typing import BinaryIO
 from inbox_env.ingest.dates import is_from_line
 from inbox_env.ingest.from_line import envelope_date
 from inbox_env.ingest.mbox_split import Piece, split_mbox
-from inbox_env.ingest.records import RawMail, Reject, digest
+from inbox_env.ingest.records import TOO_LARGE, RawMail, Reject, digest
 
 _ESCAPED_MBOXO = re.compile(rb"^>From ", re.MULTILINE)
 _ESCAPED_MBOXRD = re.compile(rb"^>(>*From )", re.MULTILINE)
@@ -81,7 +81,7 @@ def _to_mail(piece: Piece, path: str, folder: str, dialect: _Dialect) -> RawMail
             defects.append("unescaped_from_line")
         raw = dialect.unescaped(raw, line, is_counted=piece.num_after is not None)
     if piece.is_cut:
-        defects.append("too_large")
+        defects.append(TOO_LARGE)
     date = dialect.date_of(line) if line else None
     return RawMail(raw, folder, path, piece.offset, date, defects=tuple(defects))
 

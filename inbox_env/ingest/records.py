@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 MAX_MESSAGE_BYTES = 100_000_000
+TOO_LARGE = "too_large"  # a defect of the mail, and a code in the list of rejects
 KEPT_OF_TOO_LARGE = 4_000_000  # headers and first text of a message over the limit
 
 
@@ -39,12 +40,16 @@ class Skipped:
 
 @dataclass(frozen=True, slots=True)
 class Reject:
-    """Something that could not be imported: one row of `rejects.jsonl`; `sha256` is of the unread bytes, if any."""
+    """Something that could not be imported: one row of `rejects.jsonl`; `sha256` is of the unread bytes, if any.
+
+    With the code TOO_LARGE the mail was imported, but only its start: it is listed beside the rejects, not counted.
+    """
 
     path: str
     offset: int
     reason: str
     sha256: str = ""
+    code: str = "unread"
 
 
 def digest(data: bytes) -> str:

@@ -101,16 +101,23 @@ def find_source(path: Path | str) -> Source:
     return source
 
 
-def read_source(source: Source, *, include_spam: bool = False, imap_state: ImapState | None = None) -> Iterator[Item]:
+def read_source(
+    source: Source,
+    *,
+    include_spam: bool = False,
+    imap_state: ImapState | None = None,
+    expect_bytes: Callable[[int], None] | None = None,
+) -> Iterator[Item]:
     """Yield everything the source holds, each thing exactly once: a message, or a reject saying why not.
 
     What lies in spam and trash is `Skipped` unless `include_spam`. Of a mailbox on a server only what `imap_state`
     does not know yet is read, and that is moved on with each message; raises UpstreamError when the server fails.
+    `expect_bytes` is told first how many bytes the server has to give.
     """
     is_empty = True
     if source.server is not None:
         state = imap_state if imap_state is not None else ImapState()
-        items: Iterator[Item] = read_imap(source.server, state, include_spam=include_spam)
+        items: Iterator[Item] = read_imap(source.server, state, include_spam=include_spam, expect_bytes=expect_bytes)
     else:
         items = _read(source)
     for item in items:

@@ -14,6 +14,7 @@ Order = Literal["relevance", "newest"]
 Match = Literal["all", "any"]
 MAX_KEYWORDS = 16
 MAX_KEYWORD_CHARS = 128
+MAX_SEARCH_SECONDS = 0.25  # of CPU, whatever the index: a hundred times what a search takes
 
 
 @dataclass(frozen=True, slots=True)

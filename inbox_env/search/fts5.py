@@ -14,7 +14,7 @@ from datetime import datetime
 from typing import Any
 
 from inbox_env.database import MAX_EMAILS, Database
-from inbox_env.search.base import SearchQuery, SearchResult
+from inbox_env.search.base import MAX_SEARCH_SECONDS, SearchQuery, SearchResult
 from inbox_env.search.folding import FROM_MARK, TO_MARK, person_marks, words
 from inbox_env.search.mails import BARE_HIT_COLUMNS, HIT_COLUMNS, MailTable
 
@@ -31,7 +31,6 @@ SELECT_RELEVANT = """SELECT best.number, {columns} FROM (
         SELECT rowid AS number, bm25({table}, 4.0, 1.0, 1.0) AS score FROM {table}
         WHERE {table} MATCH ? AND rowid BETWEEN ? AND ? ORDER BY score, number DESC LIMIT ? OFFSET ?) AS best
     LEFT JOIN mails ON mails.id = {base} + best.number ORDER BY best.score, best.number DESC"""
-MAX_SEARCH_SECONDS = 0.25  # of CPU: a hundred times what a search takes
 
 
 @dataclass(frozen=True, slots=True)

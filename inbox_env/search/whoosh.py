@@ -20,20 +20,20 @@ from whoosh.analysis import RegexTokenizer
 from whoosh.fields import TEXT, Schema
 from whoosh.filedb.filestore import FileStorage
 from whoosh.index import FileIndex
-from whoosh.query import And, Or, Phrase, Query, Term
+from whoosh.query import And, Or, Query, Term
 from whoosh.scoring import BM25F
-from whoosh.searching import SearchContext, Searcher
+from whoosh.searching import SearchContext
 
-from inbox_env.database import Database, QueryTooSlow
+from inbox_env.database import Database
 from inbox_env.emails import Email
-from inbox_env.search.base import SearchQuery, SearchResult
+from inbox_env.search.base import MAX_SEARCH_SECONDS, SearchQuery, SearchResult
 from inbox_env.search.folding import FROM_MARK, TO_MARK, indexed_fields, person_marks, words
 from inbox_env.search.mails import MailTable
 from inbox_env.search.manifest import verify_manifest, write_manifest
+from inbox_env.search.timed_matching import TimedPhrase, TimedSearcher
 
 BOOSTS = {"subject": 4.0, "who": 1.0, "body": 1.0}
 _TOKEN = rf"[{FROM_MARK}{TO_MARK}]*[^\W_]+"
-_CHECK_EVERY = 128
 
 
 class WhooshIndex:
@@ -44,25 +44,26 @@ class WhooshIndex:
         self._mails = MailTable(database, inbox_id)
         verify_manifest(directory, self._mails.fingerprint())
         self._index = FileIndex(FileStorage(str(directory)), schema=_schema())
-        self._limit_seconds = database.limit_seconds
+        self._database = database
         self._local = threading.local()
 
     def search(
         self, query: SearchQuery, *, as_of: datetime | None, limit: int = 10, snippet_chars: int = 160
     ) -> SearchResult:
         """Return one page of hits; see `SearchIndex`."""
-        deadline = time.thread_time() + self._limit_seconds
+        searcher = self._searcher()
+        searcher.deadline = time.thread_time() + min(MAX_SEARCH_SECONDS, self._database.limit_seconds)
         first, last = self._mails.visible_range(query.sent_after, query.sent_before, as_of)
-        numbers = self._ranked(query, first, last, deadline)
+        numbers = self._ranked(query, first, last, searcher)
         if not numbers:
             alone = {keyword: replace(query, keywords=(keyword,)) for keyword in query.keywords}
-            counts = {keyword: len(self._ranked(one, first, last, deadline)) for keyword, one in alone.items()}
+            counts = {keyword: len(self._ranked(one, first, last, searcher)) for keyword, one in alone.items()}
             return SearchResult((), 0, counts if len(counts) > 1 else {})
         skip = max(query.page - 1, 0) * limit
         rows = self._mails.rows(numbers[skip : skip + limit], bool(snippet_chars))
         return SearchResult(self._mails.hits(rows, query.keywords, snippet_chars), len(numbers))
 
-    def _ranked(self, query: SearchQuery, first: int, last: int, deadline: float) -> list[int]:
+    def _ranked(self, query: SearchQuery, first: int, last: int, searcher: TimedSearcher) -> list[int]:
         """Return the numbers of all matches, best or newest first."""
         expression = build_query(query)
         if first > last or expression is None:
@@ -70,31 +71,29 @@ class WhooshIndex:
         if not expression.subqueries:
             return list(range(last, first - 1, -1))
         is_by_relevance = query.order == "relevance" and bool(query.keywords)
-        found = self._matches(expression, first, last, is_by_relevance, deadline)
+        found = self._matches(expression, first, last, is_by_relevance, searcher)
         return [-place for _, place in sorted(found)]
 
     def _matches(
-        self, expression: Query, first: int, last: int, is_scored: bool, deadline: float
+        self, expression: Query, first: int, last: int, is_scored: bool, searcher: TimedSearcher
     ) -> Iterator[tuple[float, int]]:
         """Yield (-score, -number) of every match in the range; the score is 0 unless `is_scored`."""
-        searcher = self._searcher()
         num_emails = self._mails.num_emails
         context = SearchContext(weighting=searcher.weighting if is_scored else None)
         matcher = expression.matcher(searcher, context)
-        seen = 0
         while matcher.is_active() and matcher.id() <= num_emails - first:
             number = num_emails - matcher.id()
             if number <= last:
                 yield (-matcher.score() if is_scored else 0.0), -number
             matcher.next()
-            seen += 1
-            if seen % _CHECK_EVERY == 0 and time.thread_time() > deadline:
-                raise QueryTooSlow
+        searcher.check()
 
-    def _searcher(self) -> Searcher:
-        searcher: Searcher | None = getattr(self._local, "searcher", None)
+    def _searcher(self) -> TimedSearcher:
+        searcher: TimedSearcher | None = getattr(self._local, "searcher", None)
         if searcher is None:
-            searcher = self._local.searcher = self._index.searcher(weighting=BM25F())
+            searcher = self._local.searcher = TimedSearcher(
+                self._index.reader(), fromindex=self._index, weighting=BM25F()
+            )
         return searcher
 
 
@@ -131,7 +130,7 @@ def _keyword(tokens: list[str]) -> Query | None:
 def _phrase(field: str, tokens: list[str], boost: float = 1.0) -> Query | None:
     if not tokens:
         return None
-    return Term(field, tokens[0], boost=boost) if len(tokens) == 1 else Phrase(field, tokens, boost=boost)
+    return Term(field, tokens[0], boost=boost) if len(tokens) == 1 else TimedPhrase(field, tokens, boost=boost)
 
 
 def _schema() -> Schema:

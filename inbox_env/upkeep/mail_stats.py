@@ -13,6 +13,7 @@ from typing import Any
 
 from inbox_env.database import DOCTOR, MAX_EMAILS, Database
 from inbox_env.errors import CorruptError
+from inbox_env.ingest.records import TOO_LARGE
 from inbox_env.search.fts5 import table_name
 from inbox_env.store import EmailStore, InboxInfo
 
@@ -20,6 +21,8 @@ SELECT_ROWS = """SELECT sender_email, sent_us IS NULL, thread,
     length(subject) + length(envelope) + length(body), envelope
     FROM mails WHERE id BETWEEN ? AND ?"""
 SELECT_FOLDED_IDS = "SELECT count(*) FROM aliases WHERE inbox_id = ?"
+# unknown when it is of one source, as of mail that was imported by an older version or not from a source
+SELECT_NUM_READ = "SELECT iif(count(*) = count(num_mails), sum(num_mails), NULL) FROM sources WHERE inbox_id = ?"
 SELECT_INDEX_BYTES = "SELECT coalesce(sum(length(block)), 0) FROM {table}_data"
 NUM_TOP = 10
 _CHUNK = 2_000
@@ -37,7 +40,9 @@ class InboxStats:
     first_date: datetime | None
     last_date: datetime | None
     num_threads: int
+    num_copies: int | None
     num_folded_ids: int
+    num_cut: int
     num_attachments: int
     attachment_bytes: int
     text_chars: int
@@ -50,8 +55,9 @@ class InboxStats:
 def inbox_stats(store: EmailStore, inbox: str) -> InboxStats:
     """Return the figures of one inbox; raises UsageError when there is none of that name, CorruptError for damage.
 
-    `num_folded_ids` are the Message-IDs of copies that were folded into other mails. Correspondents are those to
-    whom the owner wrote and who wrote to the owner.
+    `num_copies` mails of the sources are folded into others as their copies, None when that is not known;
+    `num_folded_ids` are the further Message-IDs of copies; of `num_cut` mails, too large,
+    only the start was imported. Correspondents are those to whom the owner wrote and who wrote to the owner.
     """
     info = store.info(inbox)
     database = Database.open(store.database.path, _SLOW_SECONDS)
@@ -61,8 +67,11 @@ def inbox_stats(store: EmailStore, inbox: str) -> InboxStats:
         for start in range(base + 1, base + info.num_emails + 1, _CHUNK):
             for row in database.rows(SELECT_ROWS, (start, min(start + _CHUNK - 1, base + info.num_emails))):
                 tally.add(*row)
-        num_folded_ids = database.rows(SELECT_FOLDED_IDS, (info.id,))[0][0]
-        return _stats(info, tally, num_folded_ids, _index_bytes(database, info))
+        num_read, num_folded_ids = (
+            database.rows(statement, (info.id,))[0][0] for statement in (SELECT_NUM_READ, SELECT_FOLDED_IDS)
+        )
+        num_copies = None if num_read is None else max(0, num_read - info.num_emails)
+        return _stats(info, tally, num_copies, num_folded_ids, _index_bytes(database, info))
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         what = "a mail in the mailbox is damaged"
         raise CorruptError(38, what, where=str(database.path), next_step=DOCTOR) from error
@@ -70,7 +79,7 @@ def inbox_stats(store: EmailStore, inbox: str) -> InboxStats:
         database.close()
 
 
-def _stats(info: InboxInfo, tally: _Tally, num_folded_ids: int, index_bytes: int) -> InboxStats:
+def _stats(info: InboxInfo, tally: _Tally, num_copies: int | None, num_folded_ids: int, index_bytes: int) -> InboxStats:
     return InboxStats(
         inbox=info.name,
         owner=str(info.owner),
@@ -79,7 +88,9 @@ def _stats(info: InboxInfo, tally: _Tally, num_folded_ids: int, index_bytes: int
         first_date=info.first_date,
         last_date=info.last_date,
         num_threads=len(tally.threads),
+        num_copies=num_copies,
         num_folded_ids=num_folded_ids,
+        num_cut=tally.num_cut,
         num_attachments=tally.num_attachments,
         attachment_bytes=tally.attachment_bytes,
         text_chars=tally.text_chars,
@@ -109,7 +120,7 @@ class _Tally:
         self.correspondents: Counter[str] = Counter()
         self.folders: Counter[str] = Counter()
         self.threads: set[int] = set()
-        self.num_undated = self.num_attachments = self.attachment_bytes = self.text_chars = 0
+        self.num_undated = self.num_cut = self.num_attachments = self.attachment_bytes = self.text_chars = 0
         self._owner = owner
 
     def add(self, sender: str, is_undated: int, thread: int, num_chars: int, envelope_json: str) -> None:
@@ -120,6 +131,7 @@ class _Tally:
         self.folders.update(envelope.get("folders", ()))
         self.threads.add(thread)
         self.num_undated += is_undated
+        self.num_cut += TOO_LARGE in envelope.get("defects", ())
         self.text_chars += num_chars
         self.num_attachments += len(attachments)
         self.attachment_bytes += sum(attachment["size"] for attachment in attachments)

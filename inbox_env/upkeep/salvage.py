@@ -26,7 +26,8 @@ SELECT_CHUNK = f"SELECT id, {MAIL_COLUMNS} FROM mails WHERE id > ? AND id < ? OR
 SELECT_ONE = f"SELECT id, {MAIL_COLUMNS} FROM mails WHERE id = ?"
 SELECT_TRACES = "SELECT message_id, subject FROM mails WHERE id = ?"
 COUNT_ROWS = "SELECT count(*) FROM mails"
-SELECT_SOURCES = "SELECT place, fingerprint, imap_state FROM sources WHERE inbox_id = ?"
+SELECT_SOURCES = "SELECT place, fingerprint, imap_state, num_mails FROM sources WHERE inbox_id = ?"
+SELECT_OLD_SOURCES = SELECT_SOURCES.replace("num_mails", "NULL")
 
 MAX_LISTED = 1_000
 _CHUNK = 500
@@ -90,14 +91,23 @@ class Salvage:
                 found[inbox_id] = FoundInbox(inbox_id, name, Address("", ""), "fts5", 0, is_listed=False)
         return list(found.values())
 
-    def sources(self, inbox: FoundInbox) -> list[tuple[str, str, str | None]]:
-        """Return where the inbox's mail came from; without the state of a mail server when any mail was lost."""
+    def sources(self, inbox: FoundInbox) -> list[tuple[str, str, str | None, int | None]]:
+        """Return where the inbox's mail came from; when any was lost, without what tells how much was read."""
         rows: list[tuple[Any, ...]] = []
-        with suppress(sqlite3.DatabaseError):
-            rows = self._connection.execute(SELECT_SOURCES, (inbox.id,)).fetchall()
+        for statement in (SELECT_OLD_SOURCES, SELECT_SOURCES):
+            with suppress(sqlite3.DatabaseError):
+                rows = self._connection.execute(statement, (inbox.id,)).fetchall()
         is_whole = not inbox.num_lost and inbox.is_listed
-        texts = [[None if value is None else _text(value)[0] for value in row] for row in rows]
-        return [(place or "", digest or "", state if is_whole else None) for place, digest, state in texts]
+        known = [(*(None if value is None else _text(value)[0] for value in row[:3]), row[3]) for row in rows]
+        return [
+            (
+                place or "",
+                digest or "",
+                state if is_whole else None,
+                count if is_whole and isinstance(count, int) else None,
+            )
+            for place, digest, state, count in known
+        ]
 
     def num_rows(self) -> int:
         """Return how many rows of mails there are, as far as that can be told."""

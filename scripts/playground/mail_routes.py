@@ -25,7 +25,7 @@ from inbox_env.store import StoredEmail
 from scripts.mail_view import email_row, hit_row
 from scripts.playground import mail_html
 from scripts.playground.bodies import read_query
-from scripts.playground.quotes import place_in_script, safe_body
+from scripts.playground.quotes import forwards_in_script, place_in_script, safe_body
 from scripts.search import end_of
 from scripts.terminal import safe_line
 
@@ -177,6 +177,7 @@ def mail_view(library: Inboxes, wanted: MailQuery) -> dict[str, Any]:
         "end": len(part),
         "body_chars": len(body),
         "quote": place,
+        "forwards": forwards_in_script(stored.email),
         "has_html": bool(stored.email.html),
         "thread": list(inbox.thread(stored.number, as_of=end_of(wanted.as_of)))[:50],
     }

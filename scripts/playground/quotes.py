@@ -1,11 +1,14 @@
-"""The text of a mail as the page shows it, and where a quote stands in it.
+"""The text of a mail as the page shows it, and where a quote and forwarded mails stand in it.
 
 Which words support an answer is `rewards.citations.supporting_quote`. Knows nothing of policies, scores or the page.
 """
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from inbox_env.emails import Email
+from inbox_env.ingest.clean import forward_places
 from rewards.citations import spaced
 from scripts.terminal import safe, safe_line
 
@@ -21,6 +24,17 @@ def place_in_script(body: str, quote: str) -> tuple[int, int] | None:
     """Return start and end of `quote` in `body` as JavaScript counts (UTF-16 units), or None."""
     found = spaced(quote).search(body) if quote.strip() else None
     return (_units(body[: found.start()]), _units(body[: found.end()])) if found else None
+
+
+def forwards_in_script(email: Email) -> list[tuple[int, int]]:
+    """Return start and end of each forwarded mail in `safe_body(email)` as JavaScript counts, in order."""
+    body = safe(email.body).rstrip()
+    starts = forward_places(body)
+    places, units = [], 0
+    for before, start in pairwise([0, *starts, len(body)]):
+        units += _units(body[before:start])
+        places.append(units)
+    return list(pairwise(places)) if starts else []
 
 
 def _units(text: str) -> int:

@@ -197,6 +197,26 @@ def test_the_html_of_a_mail_is_shown_in_a_frame_that_can_do_nothing(browser, tmp
         assert "the red one" in page.inner_text(".pane.mail .body")
 
 
+def test_forwarded_mails_stand_apart_on_the_page(browser, tmp_path) -> None:
+    heading = "---------- Forwarded message ----------\nFrom: Eve \U0001f600 <eve@x.org>\nSubject: Prices\n\n"
+    long = "".join(f"line {number} \U0001f600\n" for number in range(9_000))
+    raw = f"FYI \U0001f600 all\n\n{heading}The price is 3.40.\n\n{heading}{long}"
+    (tmp_path / "a.mbox").write_text(f"From x Mon Jan  1 00:00:00 2001\nMessage-ID: <1@x>\nSubject: s\n\n{raw}\n")
+    import_mail([tmp_path / "a.mbox"], tmp_path / "my.db", "me")
+    with served(tmp_path / "my.db", [], tmp_path) as url, visit(browser, url) as page:
+        open_next_mail(page)
+        parts = page.locator(".pane.mail .body > section.forwarded")
+        assert parts.count() == 2
+        assert parts.first.text_content() == f"{heading}The price is 3.40.\n\n"
+        page.get_by_role("button", name="Show more").click()
+        page.wait_for_function("() => document.querySelector('.pane.mail .body').textContent.includes('line 8999 ')")
+        assert parts.count() == 2
+        whole = page.evaluate("document.querySelector('.pane.mail .body').textContent")
+        assert whole == raw.rstrip()
+        assert "".join(parts.all_text_contents()) == whole.removeprefix("FYI \U0001f600 all\n\n")
+        page.screenshot(path=tmp_path / "forwarded.png")
+
+
 def test_a_mail_of_five_megabytes_comes_in_parts(browser, tmp_path) -> None:
     lines = "".join(f"line {number} of it\n" for number in range(250_000))
     raw = f"From x Mon Jan  1 00:00:00 2001\nMessage-ID: <1@x>\nSubject: large\n\n{lines}\n"

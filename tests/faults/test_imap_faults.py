@@ -16,10 +16,13 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from inbox_env.errors import ExitCode, UpstreamError, UsageError
+from inbox_env.importing.import_mail import import_mail
 from inbox_env.ingest import imap, imap_place
 from inbox_env.ingest.imap_place import PASSWORD_VARIABLE, ImapState, parse_imap_address
 from inbox_env.ingest.records import RawMail, Reject, Skipped
 from inbox_env.ingest.sources import Item, find_source, read_source
+from inbox_env.store import EmailStore
+from inbox_env.upkeep.mail_stats import inbox_stats
 from tests.inbox_env.imap_server import PASSWORD, USER, Box, ImapServer, message
 
 
@@ -62,6 +65,31 @@ def test_f24_all_mail_of_a_server_is_read_in_order_and_nothing_is_changed_there(
     fetches = [command for command in server.commands if command.upper().startswith("UID FETCH")]
     assert fetches
     assert not any("BODY[" in command or "RFC822)" in command for command in fetches)
+
+
+def test_f24_a_server_says_beforehand_how_many_bytes_are_to_come(
+    server: ImapServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(imap, "SIZES_AT_ONCE", 2)
+    server.boxes["Big"] = Box({uid: message(50 + uid, "X-Pad: " + "x" * 100_000) for uid in range(1, 9)})
+    server.boxes["Junk"] = Box({1: message(40)}, attributes="\\Junk")
+    server.boxes["Closed"] = Box({1: message(41)}, is_closed=True)
+    wanted = [*server.boxes["INBOX"].messages.values(), *server.boxes["Big"].messages.values()]
+    total, seen = sum(map(len, wanted)), list[tuple[int, int]]()
+    read_again = ([address(server)], tmp_path / "my.db", "me")
+    summary = import_mail(*read_again, progress=lambda done, whole: seen.append((done, whole)))
+    assert (summary.imported, summary.skipped, summary.rejected) == (14, {"IMAP Junk": 1}, 1)
+    assert {whole for _, whole in seen} == {total}
+    assert seen == sorted(seen)
+    assert seen[-1] == (total, total)
+    assert len(seen) > 3
+    server.boxes["Big"].messages[9] = message(60, "X-Pad: " + "x" * 300_000)
+    seen.clear()
+    import_mail(*read_again, progress=lambda done, whole: seen.append((done, whole)))
+    assert seen[-1][1] == len(server.boxes["Big"].messages[9]), "only what is new"
+    store = EmailStore.open(tmp_path / "my.db")
+    assert inbox_stats(store, "me").num_copies == 0, "what is read bit by bit is added up"
+    store.close()
 
 
 def test_f24_a_wrong_password_is_said_and_not_shown(server: ImapServer, monkeypatch: pytest.MonkeyPatch) -> None:

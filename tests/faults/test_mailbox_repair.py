@@ -23,7 +23,7 @@ from scripts.cli import main
 
 ANN = Address("Ann", "ann@example.org")
 START = datetime(2001, 5, 1, tzinfo=UTC)
-SET_STATE = "INSERT INTO sources SELECT id, 'imaps://me@host', 'f', 'state' FROM inboxes WHERE name = 'me'"
+SET_STATE = "INSERT INTO sources SELECT id, 'imaps://me@host', 'f', 'state', 1 FROM inboxes WHERE name = 'me'"
 
 
 def mail(number: int, body: str = "note") -> Email:

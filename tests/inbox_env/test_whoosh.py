@@ -9,9 +9,12 @@ import json
 import pickle
 import shutil
 import threading
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
+from random import Random
 
 import pytest
 
@@ -20,7 +23,7 @@ from inbox_env.emails import Address, Email
 from inbox_env.errors import CorruptError
 from inbox_env.importing.building import whoosh_directories
 from inbox_env.inbox import Inbox
-from inbox_env.search.base import SearchQuery
+from inbox_env.search.base import MAX_SEARCH_SECONDS, SearchQuery
 from inbox_env.search.manifest import key_file, write_manifest
 from inbox_env.store import build_inbox
 
@@ -73,9 +76,50 @@ def test_threads_search_at_once(tmp_path: Path) -> None:
 def test_a_slow_search_stops_at_its_limit(tmp_path: Path) -> None:
     build(tmp_path / "m.db", [mail(number, "the the") for number in range(300)])
     inbox = Inbox.open(tmp_path / "m.db", "me")
-    inbox._index._limit_seconds = 0.0
+    inbox._store.database.limit_seconds = 0.0
     with pytest.raises(QueryTooSlow):
         inbox.search(SearchQuery(("the",)), as_of=None)
+
+
+FREQUENT = [f"w{number}" for number in range(12)]
+
+
+@pytest.fixture(scope="module")
+def broad(tmp_path_factory: pytest.TempPathFactory) -> Inbox:
+    """Mails that hold every frequent word and hardly a phrase of them; the last is one word, again and again."""
+    path, random = tmp_path_factory.mktemp("broad") / "m.db", Random(1)
+    mails = [mail(number, " ".join(random.choices(FREQUENT, k=60))) for number in range(150)]
+    build(path, [*mails, mail(150, "w0 " * 15_000)])
+    return Inbox.open(path, "me")
+
+
+@pytest.mark.parametrize(
+    "keywords",
+    [
+        tuple(f"{first} {second} {first} {second}" for first, second in pairwise(FREQUENT)),
+        (*(f"{word} {word} {word} {word} {word} nowhere {word}" for word in FREQUENT), "w1 w1 w1 w1 w1"),
+        ("w0 " * 40,),
+        tuple(FREQUENT),
+    ],
+    ids=["phrases that match nothing", "an unknown word", "one long phrase in one long mail", "words"],
+)
+def test_a_search_stops_at_its_limit_even_when_nothing_matches(broad: Inbox, keywords: tuple[str, ...]) -> None:
+    broad._store.database.limit_seconds = 1.0
+    query = SearchQuery(keywords)
+    expected, start = broad.search(query, as_of=None), time.thread_time()
+    broad.search(query, as_of=None)
+    whole = time.thread_time() - start
+    assert whole < 1.2 * MAX_SEARCH_SECONDS
+    broad._store.database.limit_seconds = limit = whole / 4
+    seconds = []
+    for _ in range(3):
+        start = time.thread_time()
+        with pytest.raises(QueryTooSlow):
+            broad.search(query, as_of=None)
+        seconds.append(time.thread_time() - start)
+    assert min(seconds) < 1.2 * limit + 0.002
+    broad._store.database.limit_seconds = 1.0
+    assert broad.search(query, as_of=None) == expected, "what came before does not count"
 
 
 class Payload:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
+import sys
+import time
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -11,8 +15,10 @@ import pytest
 from inbox_env.emails import Email
 from inbox_env.errors import ExitCode
 from inbox_env.importing.import_mail import import_mail
+from inbox_env.ingest import mbox_split
 from inbox_env.store import EmailStore
 from scripts.cli import main
+from scripts.import_mail import _progress
 
 LINE = "From MAILER-DAEMON Mon Apr 18 14:26:12 2022\n"
 # Counted independently of the readers: how the collection's own files mark the start of a message.
@@ -63,7 +69,8 @@ def test_rejects_are_listed_beside_the_mailbox(tmp_path: Path, capsys: pytest.Ca
     row = json.loads(capsys.readouterr().out)
     assert (row["read"], row["imported"], row["rejected"]) == (2, 1, 1)
     reject = json.loads(Path(row["rejects_path"]).read_text())
-    assert set(reject) == {"inbox", "path", "offset", "reason", "sha256"}
+    assert set(reject) == {"inbox", "path", "offset", "reason", "sha256", "code"}
+    assert reject["code"] == "unread"
     assert reject["path"].endswith("picture.png")
     (folder / "picture.png").unlink()
     assert main(arguments) == ExitCode.OK
@@ -150,6 +157,76 @@ def test_progress_counts_bytes_up_to_all(tmp_path: Path) -> None:
     assert len(seen) > 2
     assert seen == sorted(seen)
     assert seen[-1] == (source.stat().st_size, source.stat().st_size)
+
+
+STEP = 1 << 18
+
+
+def labelled(number: int, label: str) -> str:
+    text = message(number % 60, message_id=f"{label}{number}") + "word " * 2_000 + "\n"
+    return f"X-Gmail-Labels: {label}\n{text}"
+
+
+def test_progress_grows_evenly_over_mail_that_is_left_out_or_cut(tmp_path: Path) -> None:
+    half = [labelled(n, "Inbox") for n in range(100)], [labelled(n, "Spam") for n in range(100)]
+    sources = [write_box(tmp_path / f"{n}.mbox", *half[n], *half[1 - n]) for n in range(2)]
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    (folder / ".index.db").write_bytes(b"\0" * 300_000)
+    (folder / "1.eml").write_text(message(1))
+    total = sum(path.stat().st_size for path in sources) + 300_000 + len(message(1))
+    seen: list[tuple[int, int]] = [(0, total)]
+    import_mail([*sources, folder], tmp_path / "my.db", "me", progress=lambda done, total: seen.append((done, total)))
+    assert seen == sorted(seen)
+    assert {whole for _, whole in seen} == {total}
+    gaps = [after - before for (before, _), (after, _) in pairwise(seen)]
+    assert max(gaps) < STEP + 310_000, "a step and the largest thing"
+    assert [done for done, _ in seen].count(total) == 1, "the end is told at the end"
+
+
+def test_progress_of_an_mbox_is_the_place_in_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mbox_split, "MAX_MESSAGE_BYTES", 1_000_000)
+    monkeypatch.setattr(mbox_split, "KEPT_OF_TOO_LARGE", 2_000)
+    huge = message(1) + "word " * 1_000_000 + "\n"
+    source = write_box(tmp_path / "a.mbox", huge, *(message(n) + "word " * 70_000 + "\n" for n in range(2, 5)))
+    seen: list[int] = []
+    import_mail([source], tmp_path / "my.db", "me", progress=lambda done, _: seen.append(done))
+    assert seen[0] > 5_000_000, "what was cut off is done, too"
+
+
+class Terminal(io.StringIO):
+    """A stream that says somebody watches."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def test_a_bar_of_bytes_with_the_time_left_is_drawn_for_who_watches(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = write_box(tmp_path / "a.mbox", *(labelled(n, "Inbox" if n < 60 else "Spam") for n in range(120)))
+    watched = Terminal()
+    monkeypatch.setattr(sys, "stderr", watched)
+    monkeypatch.setenv("TERM", "xterm")
+    with _progress() as progress:
+        assert progress is not None
+
+        def show(done: int, total: int) -> None:
+            progress(done, total)
+            time.sleep(0.12)  # a bar is drawn ten times a second
+
+        import_mail([source], tmp_path / "my.db", "me", progress=show)
+    drawn = re.sub(r"\x1b\[[\d;?]*[A-Za-z]", "", watched.getvalue()).split("\r")
+    bars = [
+        re.fullmatch(r"(reading|indexing) [━╺╸]+ ([\d.]+)/1.2 MB (\d:\d\d:\d\d|-:--:--| )\n?", bar) for bar in drawn
+    ]
+    shown = [(bar[1], float(bar[2])) for bar in bars if bar is not None]
+    assert shown == sorted(shown, key=lambda bar: bar[1])
+    reading = {megabytes for what, megabytes in shown if what == "reading"}
+    assert len(reading) > 2
+    assert max(reading) > 0.8, "half of it is left out"
+    assert shown[-1] == ("indexing", 1.2)
+    assert any(bar is not None and bar[3][0].isdigit() for bar in bars), "the time left"
 
 
 def test_the_same_import_gives_the_same_mailbox_whatever_the_index(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -101,6 +102,27 @@ def test_a_mail_over_the_size_limit_keeps_its_first_text(tmp_path: Path, capsys:
     assert capsys.readouterr().err.count("\n") == 5
 
 
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_mail_that_is_cut_is_listed_and_still_counted_as_imported(
+    tmp_path: Path, workers: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    large = message(2, body="words " * 1_000)
+    source = write_box(tmp_path / "a.mbox", message(1), large, message(3))
+    limit = ("--max-message-size", "0.002", "--workers", workers, "--json")
+    for imported in (3, 0):  # the second time they are all copies
+        run(tmp_path, source, *limit)
+        row = json.loads(capsys.readouterr().out)
+        assert (row["read"], row["imported"], row["duplicates"], row["rejected"]) == (3, imported, 3 - imported, 0)
+        listed = [json.loads(line) for line in Path(row["rejects_path"]).read_text().splitlines()]
+        offset = source.read_bytes().index(b"From ", 10)
+        assert [(one["path"], one["offset"], one["code"]) for one in listed] == [(str(source), offset, "too_large")]
+        assert listed[0]["sha256"] == hashlib.sha256(large.encode()).hexdigest()
+    assert main(["stats", "--mailbox", str(tmp_path / "my.db"), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["num_cut"] == 1
+    assert main(["stats", "--mailbox", str(tmp_path / "my.db")]) == 0
+    assert "0 undated; 1 cut short for their size" in capsys.readouterr().out
+
+
 def test_the_text_of_attachments_is_searchable_when_asked_for(tmp_path: Path) -> None:
     source = write_box(tmp_path / "a.mbox", message(1, *ATTACHED))
     for options, num_found in (([], 0), (["--attachment-text"], 1)):
@@ -153,7 +175,7 @@ def test_what_was_cut_or_not_read_is_counted(tmp_path: Path, capsys: pytest.Capt
     broken = (ATTACHED[0], ATTACHED[1].replace("text/plain", "application/pdf").replace("plan.txt", "plan.pdf"))
     source = write_box(tmp_path / "a.mbox", message(1, *broken), message(2, body="words " * 1_000), message(3))
     run(tmp_path, source, "--attachment-text", "--max-message-size", "0.002")
-    assert "0 rejected, 1 cut short, 1 with attachments unread; me" in capsys.readouterr().out
+    assert "0 rejected, 1 cut short (see " in capsys.readouterr().out
     run(tmp_path, source, "--attachment-text", "--json")
     row = json.loads(capsys.readouterr().out)
     assert (row["cut"], row["unread"]) == (0, 0)

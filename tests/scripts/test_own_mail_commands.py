@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -15,6 +16,7 @@ import pytest
 
 from inbox_env.emails import Address, Attachment, Email
 from inbox_env.importing.building import whoosh_directories
+from inbox_env.importing.import_mail import import_mail
 from inbox_env.inbox import Inbox
 from inbox_env.search.base import SearchQuery
 from inbox_env.store import EmailStore, build_inbox
@@ -46,6 +48,40 @@ def mailbox(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def read_json(capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
     row: dict[str, Any] = json.loads(capsys.readouterr().out)
     return row
+
+
+LINE = "From MAILER-DAEMON Mon Apr 18 14:26:12 2022\n"
+
+
+def write_box(path: Path, *numbers: int) -> Path:
+    texts = (f"{LINE}From: ann@x.org\nMessage-ID: <{n}@x>\nSubject: s{n}\n\nbody {n}\n\n" for n in numbers)
+    path.write_text("".join(texts))
+    return path
+
+
+def folded(mailbox: Path, capsys: pytest.CaptureFixture[str]) -> tuple[int | None, str]:
+    capsys.readouterr()
+    assert main(["stats", "--mailbox", str(mailbox), "--json"]) == 0
+    num_copies = read_json(capsys)["num_copies"]
+    assert main(["stats", "--mailbox", str(mailbox)]) == 0
+    return num_copies, next(line for line in capsys.readouterr().out.splitlines() if line.startswith("folded"))[10:]
+
+
+def test_stats_tell_the_copies_that_imports_folded(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    first, mailbox = write_box(tmp_path / "a.mbox", *range(10), *range(5)), tmp_path / "copies.db"
+    assert import_mail([first], mailbox, "me").duplicates == 5
+    assert folded(mailbox, capsys) == (5, "5 copies")
+    assert import_mail([first], mailbox, "me").duplicates == 15, "all of it is there"
+    assert folded(mailbox, capsys) == (5, "5 copies"), "a file that is imported again holds no more copies"
+    import_mail([write_box(tmp_path / "b.mbox", 3, 4, 20)], mailbox, "me")
+    assert folded(mailbox, capsys) == (7, "7 copies")
+    assert main(["doctor", str(mailbox), "--rebuild"]) == 0
+    assert folded(mailbox, capsys) == (7, "7 copies")
+    to_version_3(mailbox)
+    assert main(["doctor", str(mailbox)]) == 0
+    assert folded(mailbox, capsys) == (None, "0 more Message-IDs of copies")
+    import_mail([first, tmp_path / "b.mbox"], mailbox, "me")
+    assert folded(mailbox, capsys) == (7, "7 copies"), "known again"
 
 
 def test_stats_say_what_an_inbox_holds(mailbox: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -228,9 +264,16 @@ def to_version_2(path: Path) -> None:
             connection.execute(statement)
 
 
+def to_version_3(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("ALTER TABLE sources DROP COLUMN num_mails")
+        connection.execute("UPDATE mailsleuth_schema SET version = 3")
+
+
+@pytest.mark.parametrize("older", [to_version_2, to_version_3])
 @pytest.mark.parametrize("migrate", ["doctor", "write"])
-def test_a_mailbox_of_the_version_before_is_brought_up_to_date(
-    mailbox: Path, capsys: pytest.CaptureFixture[str], migrate: str
+def test_a_mailbox_of_a_version_before_is_brought_up_to_date(
+    mailbox: Path, capsys: pytest.CaptureFixture[str], migrate: str, older: Callable[[Path], None]
 ) -> None:
     def content() -> list[Any]:
         store = EmailStore.open(mailbox)
@@ -240,7 +283,7 @@ def test_a_mailbox_of_the_version_before_is_brought_up_to_date(
             store.close()
 
     expected = content()
-    to_version_2(mailbox)
+    older(mailbox)
     assert main(["inboxes", "--mailbox", str(mailbox)]) == 2
     assert "mailsleuth doctor --mailbox" in capsys.readouterr().err
     if migrate == "doctor":

@@ -40,7 +40,7 @@ export class MailPane {
   draw(mail) {
     const people = (label, who) => who.length > 0 && el("div", {}, el("dt", { text: label }), el("dd", {}, folded(who)));
     const body = el("div", { class: "body" });
-    const quoted = fill(body, mail);
+    const quoted = append(body, mail, mail.body, 0);
     const page = el("div", { class: "shown" }, body);
     if (mail.end < mail.body_chars) page.append(this.more(body, mail));
     this.element.replaceChildren(
@@ -84,12 +84,14 @@ export class MailPane {
   more(body, mail) {
     const left = (end) => `Show more (${(mail.body_chars - end).toLocaleString("en")} characters left)`;
     let end = mail.end;
+    let shown = mail.body.length; // the server counts characters, the places are in UTF-16 units
     const show = button(left(end), async () => {
       const { inbox, ref, asOf } = this.shown;
       show.disabled = true;
       const next = await this.load({ inbox, ref, as_of: asOf, start: end });
       end = next.end;
-      body.append(...withLinks(next.body));
+      append(body, mail, next.body, shown);
+      shown += next.body.length;
       show.disabled = false;
       show.textContent = left(end);
       if (end >= mail.body_chars) show.remove();
@@ -98,15 +100,38 @@ export class MailPane {
   }
 }
 
-function fill(body, mail) {
-  if (!mail.quote) {
-    body.append(...withLinks(mail.body));
-    return null;
+/** Append text that stands at `at` in the mail, each forwarded mail in a part of its own; return the marked quote. */
+function append(body, mail, text, at) {
+  const [start, end] = mail.quote ?? [0, 0];
+  let quoted = null;
+  for (const [from, to, forward] of pieces(mail.forwards ?? [], at, at + text.length)) {
+    const place = forward ? part(body, forward) : body;
+    const cut = (a, b) => withLinks(text.slice(Math.max(a, from) - at, Math.max(Math.min(b, to), from) - at));
+    place.append(...cut(from, Math.min(start, to)));
+    if (end > from && start < to) {
+      const marked = el("mark", { class: "quote" }, cut(start, end));
+      quoted ??= marked;
+      place.append(marked);
+    }
+    place.append(...cut(Math.min(Math.max(start, end), to), to));
   }
-  const [start, end] = mail.quote;
-  const quoted = el("mark", { class: "quote" }, withLinks(mail.body.slice(start, end)));
-  body.append(...withLinks(mail.body.slice(0, start)), quoted, ...withLinks(mail.body.slice(end)));
   return quoted;
+}
+
+/** Cut a range at the bounds of the forwarded mails: [start, end, the forwarded mail or undefined] of each piece. */
+function pieces(forwards, from, to) {
+  const cuts = [from, ...forwards.flat().filter((place) => place > from && place < to), to];
+  const bounds = cuts.filter((place, number) => number === 0 || place > cuts[number - 1]);
+  return bounds.slice(1).map((end, number) => [bounds[number], end, forwards.find(([a, b]) => a <= bounds[number] && bounds[number] < b)]);
+}
+
+/** Return the element of a forwarded mail, made when its first text comes. */
+function part(body, forward) {
+  const known = [...body.children].find((one) => one.dataset.start === String(forward[0]));
+  if (known) return known;
+  const made = el("section", { class: "forwarded", "aria-label": "Forwarded mail", "data-start": String(forward[0]) });
+  body.append(made);
+  return made;
 }
 
 function folded(who) {
