@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable
 from random import Random
 
 import torch
@@ -23,11 +23,10 @@ from agent.policy import TokenTrace
 from agent.rollout import Rollout
 from agent.sampling.torch_engine import TorchEngine
 from agent.segment_attention import enable_segment_attention
-from agent.sft import fill, imitate
+from agent.sft import imitate_at_random
 from inbox_env.errors import UsageError
 from rewards.base import Reward
 
-STEP_TOKENS = 8192
 _SEED = 9_000_000  # apart from those of training
 
 
@@ -58,7 +57,7 @@ def imitate_own_successes(config: TrainConfig, loaded: LoadedModel, arena: Arena
     settings = config.warm_start
     enable_segment_attention(loaded.model)
     optimizer = torch.optim.AdamW(loaded.model.parameters(), lr=0.0, betas=(0.9, 0.95), weight_decay=0.01)
-    step = 0
+    num_done = 0
     for number in range(settings.rounds):
         traces = play_for_successes(config, loaded, arena, number)
         if not traces:
@@ -66,18 +65,17 @@ def imitate_own_successes(config: TrainConfig, loaded: LoadedModel, arena: Arena
             next_step = "lower warm_start.min_reward, or set warm_start.source to demonstrator"
             raise UsageError(69, what, where=f"round {number + 1}", next_step=next_step)
         last = settings.steps * (number + 1) // settings.rounds
-        while step < last:
-            step += 1
-            for group in optimizer.param_groups:
-                group["lr"] = settings.learning_rate * (1 - (step - 1) / settings.steps)
-            batch = fill(_endless(traces, Random(f"{config.run.seed}:own:{step}")), STEP_TOKENS)
-            imitate(loaded.model, optimizer, batch, max_tokens=config.grpo.micro_batch_tokens)
-    return step
-
-
-def _endless(traces: Sequence[TokenTrace], random: Random) -> Iterator[TokenTrace]:
-    while True:
-        yield random.choice(traces)
+        imitate_at_random(
+            loaded.model,
+            optimizer,
+            traces,
+            range(num_done + 1, last + 1),
+            rate=settings.rate,
+            seed=f"{config.run.seed}:own",
+            max_tokens=config.grpo.micro_batch_tokens,
+        )
+        num_done = last
+    return num_done
 
 
 def play_for_successes(config: TrainConfig, loaded: LoadedModel, arena: Arena, number: int) -> list[TokenTrace]:

@@ -6,8 +6,9 @@ Pure imitation: it teaches the moves of a demonstrator, and is bounded by it. Kn
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import count
 from random import Random
 
 import torch
@@ -26,6 +27,8 @@ from agent.rollout import rollout
 from inbox_env.actions import Action, StopReason, ToolCall
 from inbox_env.env import InboxEnv
 from inbox_env.trajectory import ToolResultRecord, Trajectory
+
+STEP_TOKENS = 8192
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +117,31 @@ def imitate(
     if math.isfinite(norm):
         optimizer.step()
     return Imitation(nats / num_actions, norm, round(num_tokens), round(num_actions))
+
+
+def imitate_at_random(
+    model: PreTrainedModel,
+    optimizer: Optimizer,
+    traces: Sequence[TokenTrace],
+    steps: Iterable[int],
+    *,
+    rate: Callable[[int], float],
+    seed: str,
+    max_tokens: int,
+    on_step: Callable[[int, Imitation], None] | None = None,
+) -> None:
+    """Take the numbered steps on traces drawn at random, `STEP_TOKENS` of them each.
+
+    A step's draw follows from `seed` and its number alone; `rate` gives its learning rate.
+    """
+    for step in steps:
+        for group in optimizer.param_groups:
+            group["lr"] = rate(step)
+        random = Random(f"{seed}:{step}")
+        batch = fill((random.choice(traces) for _ in count()), STEP_TOKENS)
+        done = imitate(model, optimizer, batch, max_tokens=max_tokens)
+        if on_step:
+            on_step(step, done)
 
 
 def _backward(model: PreTrainedModel, batch: MicroBatch, context_weight: float) -> Tensor:

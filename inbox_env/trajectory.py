@@ -7,6 +7,7 @@ Knows nothing of tokens: those are in `agent.rollout.Rollout`.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from datetime import date
 from pathlib import Path
 from typing import Any, Literal
 
@@ -83,6 +84,14 @@ class Trajectory(BaseModel):
     verdict: Verdict | None = None
     reward: float | None = None
     reward_parts: dict[str, float] = {}
+
+    @property
+    def asked_on(self) -> date | None:
+        """The day on which it was asked, which the opening ends with."""
+        try:
+            return date.fromisoformat(self.opening.rpartition(", ")[2])
+        except ValueError:
+            return None
 
 
 def write_trajectories(path: Path, trajectories: Iterable[Trajectory], *, append: bool = False) -> None:

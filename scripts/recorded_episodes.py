@@ -6,7 +6,6 @@ The file is read episode by episode, however large it is. Knows nothing of how e
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -71,7 +70,7 @@ class Record:
         label = self._gold.get(played.question_id)
         if label is not None and (label.inbox, label.question) != (played.inbox, played.question):
             label = None  # another question of the same name
-        question = label or unlabelled(played.question_id, played.question, played.inbox, _asked_on(played))
+        question = label or unlabelled(played.question_id, played.question, played.inbox, played.asked_on)
         inbox = self._inbox(played.inbox)
         events: list[Event] = [("question", question_event(question, played.policy, is_labelled=label is not None))]
         for number, turn in enumerate(played.turns, 1):
@@ -88,11 +87,3 @@ class Record:
             return Inbox(self._store, name) if self._store else None
         except MailsleuthError:
             return None
-
-
-def _asked_on(played: Trajectory) -> date | None:
-    """Return the day on which it was asked, which the opening ends with."""
-    try:
-        return date.fromisoformat(played.opening.rpartition(", ")[2])
-    except ValueError:
-        return None

@@ -54,6 +54,7 @@ def run(args: argparse.Namespace) -> int:
     """Train and report; returns 0."""
     from agent.grpo.config import load_config
     from agent.grpo.distributed import joined_by_torchrun
+    from agent.recorded_plays import check_files
     from agent.run_folder import open_run
 
     limit = [f"run.max_memory_gb={args.max_memory}"] if args.max_memory is not None else []
@@ -63,6 +64,8 @@ def run(args: argparse.Namespace) -> int:
             _follow(config, peers)
             return 0
         _check_reward(config, is_agreed=args.yes_send)
+        if not args.resume:  # a warm start that was made needs its files no more
+            check_files(config.warm_start.files)
         with open_run(config, is_resuming=args.resume, is_clean=args.clean, is_forced=args.force) as folder:
             _check_model(config, peers.size, console)
             _run(config, folder, peers, with_control=args.control, is_forced=args.force, console=console)
@@ -175,7 +178,7 @@ def _base_model(config: TrainConfig, folder: Path, train: Arena, console: Consol
     if not warm.is_dir():
         loaded = _load(config)
         console.print(f"warm start: {config.warm_start.steps} steps of imitation")
-        warm_start(config, loaded, train, _progress(config.warm_start.steps, console))
+        warm_start(config, loaded, train, _progress(config.warm_start.steps, console), console.print)
         partial = warm.with_suffix(".partial")
         save_model(partial, loaded)
         partial.rename(warm)

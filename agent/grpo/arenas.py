@@ -45,7 +45,7 @@ def check_labels(config: TrainConfig, train: Arena, held_out: Iterable[Arena]) -
     next_step = "label them, or only rank them: reward.kind"
     if config.reward.kind == "ladder":
         raise UsageError(49, "training questions without labels", where="data.mailbox", next_step=next_step)
-    if config.warm_start.steps and config.warm_start.source != "own":
+    if config.warm_start.steps and config.warm_start.source in ("demonstrator", "recall"):
         next_step = 'set warm_start.source = "own" or warm_start.steps = 0'
         raise UsageError(50, "the demonstrator needs labelled questions", where="data.mailbox", next_step=next_step)
 

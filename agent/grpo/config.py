@@ -158,19 +158,33 @@ class EvalConfig(Section):
 class WarmStartConfig(Section):
     """Supervised training on demonstrations, before reinforcement learning."""
 
-    source: Literal["demonstrator", "recall", "own"] = "demonstrator"
+    source: Literal["demonstrator", "recall", "own", "file"] = "demonstrator"
     """Whose episodes: the demonstrator's, who searches names and knows where the gold mails are; those of one for
-    known-item questions, who searches words that find the mail; or the model's own that earned enough."""
+    known-item questions, who searches words that find the mail; the model's own that earned enough; or those of
+    `files` that did, such as episodes played by hand in the page."""
+    files: tuple[Path, ...] = ()
+    """file: trajectory files that `mailsleuth play`, `bench` or `train` wrote. Their calls are played again in the
+    training inboxes, under this run's prompt, tools and limits; what is not the same there is left out and counted."""
     steps: int = Field(default=0, ge=0)
     """Optimiser steps; 0 for a model that already acts well enough to earn some rewards."""
     min_reward: float = 1.0
-    """own: least reward of an episode that is imitated."""
+    """own, file: least reward of an episode that is imitated."""
     num_questions: int = Field(default=200, ge=1)
     """own: training questions played in a round, grpo.group_size times each."""
     rounds: int = Field(default=1, ge=1)
     """own: how often the model plays anew; the steps are shared out among the rounds."""
     learning_rate: float = Field(default=5e-4, gt=0)
     """Learning rate at its start; it falls to zero."""
+
+    @model_validator(mode="after")
+    def _files_go_with_their_source(self) -> WarmStartConfig:
+        if bool(self.files) != (self.source == "file"):
+            raise ValueError('warm_start.source = "file" and warm_start.files go together')
+        return self
+
+    def rate(self, step: int) -> float:
+        """Return the learning rate of a step, counted from 1: it falls linearly to zero."""
+        return self.learning_rate * (1 - (step - 1) / self.steps)
 
 
 class ControlConfig(Section):

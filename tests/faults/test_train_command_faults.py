@@ -159,3 +159,12 @@ def test_f56_a_base_model_of_pickles_is_refused_unread(train, site, tmp_path):
     )
     assert_refused(train("--set", f"model.path={folder}"), ExitCode.CORRUPT, "pickled ones are not read")
     assert not marker.exists()
+
+
+def test_recorded_episodes_that_are_none_are_refused_before_anything_is_made(train, tmp_path, site):
+    (site / "questions.jsonl").write_text('{"id": "q", "question": "?"}\n')
+    for name, message in (("none.jsonl", "cannot read"), ("questions.jsonl", "no recorded episode in this file")):
+        options = (f'warm_start.files=["{name}"]', "warm_start.source=file", "warm_start.steps=1")
+        outcome = train(*(word for option in options for word in ("--set", option)))
+        assert_refused(outcome, ExitCode.USAGE, message)
+        assert not (tmp_path / "run").exists()
