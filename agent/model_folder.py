@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import save_file
 
+from agent.agent_card import AGENT_CARD, AgentCard, read_card
 from agent.base_identity import base_sha256, folder_sha256, resolve_base
 from agent.chat_format import ChatFormat
 from agent.lora import (
@@ -29,31 +29,10 @@ from agent.lora import (
     merge_adapter,
     read_adapter_config,
 )
-from inbox_env.env import EnvLimits
 from inbox_env.errors import CorruptError, ResourceError, UsageError
 
-AGENT_CARD = "agent.json"
 MODEL_BUILDING = threading.RLock()
 """Held while a model is built: meanwhile transformers replaces a method of all its models and torch's default dtype."""
-
-
-class AgentCard(BaseModel):
-    """What a model was trained with, and therefore wants to be asked with."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
-
-    prompt: str = "default"
-    """System prompt: a file of agent/prompts."""
-    limits: EnvLimits = EnvLimits()
-    """Limits of an episode and the look of tool results."""
-    max_new_tokens: int = Field(default=512, ge=1)
-    """Tokens of one turn."""
-    max_context: int = Field(default=16384, ge=1)
-    """Tokens of one episode."""
-    base_sha256: str = ""
-    """Of an adapter: the hash of the model that it was trained on (`agent.base_identity`)."""
-    enable_thinking: bool | None = None
-    """The chat template's switch for thinking; None leaves it as the template has it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,17 +75,6 @@ def save_model(folder: Path, loaded: LoadedModel) -> None:
     except (OSError, SafetensorError) as error:
         what, next_step = f"model not written: {error}", "free some space, then continue with --resume"
         raise ResourceError(48, what, where=str(folder), next_step=next_step) from error
-
-
-def read_card(folder: Path) -> AgentCard:
-    """Return the folder's agent card, or a default one; raises CorruptError when it is damaged."""
-    path = folder / AGENT_CARD
-    if not path.is_file():
-        return AgentCard()
-    try:
-        return AgentCard.model_validate_json(path.read_text(encoding="utf-8"))
-    except (ValidationError, UnicodeDecodeError) as error:
-        raise CorruptError(49, "the agent card is damaged", where=str(path)) from error
 
 
 def _load(path: Path, device: str, dtype: Any, options: dict[str, Any]) -> LoadedModel:

@@ -12,12 +12,13 @@ from typing import Any
 import torch
 from safetensors.torch import load_file
 
+from agent.agent_card import read_card
 from agent.chat_format import ChatFormat
 from agent.devices import needs_cuda, resolve_device
 from agent.gradient_checkpointing import enable_gradient_checkpointing
 from agent.lora import ADAPTER_CONFIG, ADAPTER_WEIGHTS, add_lora, load_adapter_state, merge_adapter, name_base
 from agent.model_config import ModelConfig
-from agent.model_folder import LoadedModel, load_model, model_folder_of, read_card
+from agent.model_folder import LoadedModel, load_model, model_folder_of
 from agent.segment_attention import enable_segment_attention
 from inbox_env.errors import ResourceError, UpstreamError, UsageError
 

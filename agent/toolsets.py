@@ -140,9 +140,9 @@ class ArteTools:
         return FinalAnswer(None if said.casefold() == UNKNOWN.casefold() else final.answer, tuple(known), unknown)
 
 
-def own_toolset() -> Toolset:
-    """Return this project's tools under its prompt for chat models."""
-    return Toolset("own", "default", tool_schemas())
+def own_toolset(prompt: str = "default") -> Toolset:
+    """Return this project's tools under its prompt for chat models, or another."""
+    return Toolset("own", prompt, tool_schemas())
 
 
 def arte_toolset() -> Toolset:

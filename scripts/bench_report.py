@@ -22,6 +22,8 @@ from scripts.benchmark_grades import ERROR_KINDS, Grade
 from scripts.benchmark_injection import OrderRow
 from scripts.benchmark_published import Published
 from scripts.benchmark_summary import BenchRow, Comparison, dollars
+from scripts.benchmark_terms import HEAD as TERMS_HEAD
+from scripts.benchmark_terms import cells as terms_cells
 from scripts.report_svg import bar_svg, percent
 from scripts.report_views import ROLE_WORDS
 from scripts.terminal import safe
@@ -99,6 +101,9 @@ def _view(report: BenchReport) -> dict[str, Any]:
         "orders": report.orders,
         "published": report.published,
         "notes": report.notes,
+        "warnings": [note for note in report.notes if note.startswith("warning: ")],
+        "terms_head": TERMS_HEAD[1:],
+        "terms": [(row.role, row.name, terms_cells(row.name, row.terms)[1:]) for row in rows],
         "columns": _columns(report),
         "matrix": _matrix(report),
         "versions": report.versions,

@@ -25,6 +25,7 @@ from agent.policies import LOCAL, load_policy
 from agent.policies.api_client import Patience
 from agent.policies.chat_models import parse_chat_spec
 from agent.policy import Policy
+from agent.terms import Terms
 from inbox_env.errors import ExitCode, UsageError
 from inbox_env.lock import mailbox_lock
 from inbox_env.questions import Question
@@ -38,14 +39,15 @@ from scripts.benchmark_injection import ALL, OrderRow, check_contained, order_ro
 from scripts.benchmark_judge import judge_config, judge_episodes
 from scripts.benchmark_options import add_options, check_options
 from scripts.benchmark_published import read_published
+from scripts.benchmark_settings import check_settings, note_terms, read_settings
 from scripts.benchmark_suites import Source, Suite, load_suite, open_sources
 from scripts.benchmark_summary import BenchRow, Comparison, compare, find_unreachable, make_row, markdown
+from scripts.benchmark_terms import noted_terms, read_like, terms_of, warnings
 from scripts.consent import confirm_sending
 from scripts.report import policies_table
 from scripts.run_folder import Summary
 from scripts.terminal import console, safe_line
 
-SETTINGS = "settings.json"
 Episodes = list[tuple[Trajectory, Grade]]
 
 
@@ -59,6 +61,7 @@ class Bench:
     contenders: tuple[Contender, ...]
     baseline: str
     evaluation: EvaluationFolder
+    like: Terms | None
 
     @property
     def mode(self) -> Mode:
@@ -88,13 +91,21 @@ def run(args: argparse.Namespace) -> int:
     contenders = make_contenders(specs, args.temperature or [0.0], seeds)
     baseline = _baseline(args.baseline or (suite.baseline if suite.baseline in specs else None), contenders)
     limit = suite.limit if args.limit is None else args.limit
-    arena, mailboxes = open_sources(suite, args.mailbox, args.questions, inboxes=tuple(args.inbox or ()), limit=limit)
+    like = _like(args, suite)
+    arena, mailboxes = open_sources(
+        suite,
+        args.mailbox,
+        args.questions,
+        inboxes=tuple(args.inbox or ()),
+        limit=limit,
+        limits=like.limits if like else None,
+    )
     _check_policies(contenders, arena, suite)
     judge = judge_config(args.judge)
     confirm_sending(specs, is_agreed=args.yes_send, judge=judge)
-    _check_settings(args, suite, contenders, mailboxes)
+    check_settings(args.out, mailboxes, suite.tools, like, contenders)
     with mailbox_lock(args.out / "episodes"):
-        bench = Bench(args, suite, arena, tuple(contenders), baseline, _folder(args, suite, arena))
+        bench = Bench(args, suite, arena, tuple(contenders), baseline, _folder(args, suite, arena), like)
         for contender in contenders:
             _play(bench, contender)
         if judge is not None:
@@ -107,6 +118,14 @@ def run(args: argparse.Namespace) -> int:
 def _given(args: argparse.Namespace) -> Suite:
     title = args.questions.stem if args.questions else "questions"
     return Suite(title=title, source=(Source(kind="given"),))
+
+
+def _like(args: argparse.Namespace, suite: Suite) -> Terms | None:
+    """Return the terms of all policies that are no trained agents; None: each has its own."""
+    if args.like is not None and suite.tools == "arte":
+        raise UsageError(17, "ART-E's setting has a prompt and limits of its own", next_step="leave out --like")
+    folder = args.like or suite.like
+    return read_like(folder) if folder is not None else None
 
 
 def _baseline(name: str | None, contenders: Sequence[Contender]) -> str:
@@ -123,30 +142,7 @@ def _check_policies(contenders: Sequence[Contender], arena: Arena, suite: Suite)
         if one.spec.startswith(LOCAL) and Path(one.spec.removeprefix(LOCAL)).is_dir():
             continue
         if parse_chat_spec(one.spec) is None or not one.spec.startswith("openai"):
-            load_policy(one.spec, arena.gold, toolset=suite.toolset)
-
-
-def _check_settings(
-    args: argparse.Namespace, suite: Suite, contenders: Sequence[Contender], mailboxes: Sequence[str]
-) -> None:
-    """Refuse to mix episodes of other settings or other weights with those on file; note the present ones."""
-    path = args.out / SETTINGS
-    now: dict[str, Any] = {"mailbox": list(mailboxes), "tools": suite.tools}
-    now |= {f"weights of {one.spec}": weights for one in contenders if (weights := one.weights()) is not None}
-    before = _read_settings(path) if path.is_file() else {}
-    changed = [name for name, value in now.items() if before.get(name, value) != value]
-    if changed:
-        what = f"the episodes here were played with another setting: {changed[0]}"
-        raise UsageError(6, what, where=str(args.out), next_step="name another folder with --out")
-    args.out.mkdir(parents=True, exist_ok=True)
-    _write(path, json.dumps(before | now, indent=1) + "\n")
-
-
-def _read_settings(path: Path) -> dict[str, Any]:
-    try:
-        return dict(json.loads(path.read_text(encoding="utf-8")))
-    except (ValueError, TypeError) as error:
-        raise UsageError(7, "not a benchmark's folder", where=str(path), next_step="name another with --out") from error
+            load_policy(one.spec, arena.gold, toolset=suite.toolset())
 
 
 def _folder(args: argparse.Namespace, suite: Suite, arena: Arena) -> EvaluationFolder:
@@ -180,9 +176,10 @@ def _play(bench: Bench, contender: Contender) -> None:
         if not num_missing:
             continue
         policy = _load(bench, contender, seed)
+        note_terms(args.out, contender.spec, terms_of(policy, bench.arena.limits), is_first=not on_file)
         evaluation = bench.evaluation
         if contender.is_chat:
-            evaluation = _folder(args, bench.suite, bench.arena.with_tools(bench.suite.toolset.make_tools))
+            evaluation = _folder(args, bench.suite, bench.arena.with_tools(bench.suite.toolset().make_tools))
         started = time.monotonic()
         concurrency = args.api_concurrency if contender.is_chat else args.concurrency
         evaluation.play(policy, contender.role, bench.questions, concurrency=concurrency, name=key)
@@ -197,7 +194,8 @@ def _load(bench: Bench, contender: Contender, seed: int) -> Policy:
         temperature=contender.temperature,
         seed=seed,
         patience=Patience(call_seconds=args.call_seconds, budget_seconds=args.deadline),
-        toolset=bench.suite.toolset,
+        toolset=bench.suite.toolset(bench.like),
+        terms=None if contender.is_trained else bench.like,
     )
 
 
@@ -208,10 +206,13 @@ def _conclude(bench: Bench) -> None:
     grades = {label: [one for _, one in episodes] for label, episodes in played.items()}
     write_grades(args.out / "grades.jsonl", [one for rows in grades.values() for one in rows])
     split = _split(bench.questions, bench.suite)
+    settings = read_settings(args.out)
+    terms = {one.label: noted_terms(settings, one.spec) for one in bench.contenders}
     rows = [
-        make_row(one, split, played[one.label], bench.questions, bench.mode, cost=_cost(bench, one, grades[one.label]))
+        make_row(one, split, played[one.label], bench.questions, bench.mode,
+                 cost=_cost(bench, one, grades[one.label]), terms=terms[one.label])
         for one in bench.contenders
-    ]
+    ]  # fmt: skip
     comparisons = compare(grades, bench.baseline, bench.questions, args.detect)
     unreachable = find_unreachable(bench.arena, bench.questions)
     published = read_published() if bench.suite.published else []
@@ -219,7 +220,13 @@ def _conclude(bench: Bench) -> None:
     summary["questions"]["unreachable"] = unreachable.model_dump(mode="json")
     orders = order_rows(played, bench.suite.attacks())
     summary |= {"injection": [row.model_dump(mode="json") for row in orders]} if orders else {}
-    notes = [_asked(bench), unreachable.line(), *_cost_notes(bench), *_order_notes(bench, played, orders)]
+    notes = [
+        *warnings(terms),
+        _asked(bench),
+        unreachable.line(),
+        *_cost_notes(bench),
+        *_order_notes(bench, played, orders),
+    ]
     title = f"{bench.suite.title}: {len(bench.questions):,} questions"
     _write(args.out / "summary.json", json.dumps(summary, indent=1) + "\n")
     _write(args.out / "report.md", markdown(title, rows, comparisons, published, notes, orders))

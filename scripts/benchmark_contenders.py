@@ -34,6 +34,11 @@ class Contender:
         return parse_chat_spec(self.spec) is not None
 
     @property
+    def is_trained(self) -> bool:
+        """Whether its model is that of a run, alone or as a reader: it keeps the terms that it was trained under."""
+        return LOCAL in self.spec and (Path(self.spec.partition(LOCAL)[2]) / "model").is_dir()
+
+    @property
     def role(self) -> Role:
         """What it is in the comparison."""
         if self.spec == "oracle":
@@ -42,7 +47,7 @@ class Contender:
             return "demonstrator"
         if not self.spec.startswith(LOCAL):
             return "baseline"
-        return "trained" if (Path(self.spec.removeprefix(LOCAL)) / "model").is_dir() else "base"
+        return "trained" if self.is_trained else "base"
 
     def weights(self) -> list[list[str | int]] | None:
         """Return name, size and time of a local model's files, which training changes; None: no model."""

@@ -44,6 +44,13 @@ def _add_what(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--inbox", action="append", metavar="NAME", help="only questions about this inbox; repeatable")
     parser.add_argument("--limit", type=int, metavar="N", help="only N questions, spread evenly over the file")
+    parser.add_argument(
+        "--like",
+        type=Path,
+        metavar="FOLDER",
+        help="run or model folder whose prompt and limits (its agent.json) all policies get but trained agents, which "
+        "keep their own (default: the suite's)",
+    )
     parser.add_argument("--baseline", metavar="NAME", help="policy to compare the others with (default: the first)")
 
 

@@ -15,6 +15,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from agent.arena import Arena
+from agent.terms import Terms
 from agent.toolsets import Toolset, arte_toolset, own_toolset
 from inbox_env.env import EnvLimits
 from inbox_env.errors import UsageError
@@ -75,6 +76,8 @@ class Suite(BaseModel):
     """What counts as right, unless --mode says otherwise."""
     policies: tuple[str, ...] = ()
     """Policies that play, unless --policy names others."""
+    like: Path | None = None
+    """Run or model folder whose prompt and limits all policies get but trained agents, unless --like names another."""
     baseline: str | None = None
     """Whom the others are compared with, unless --baseline says otherwise."""
     limit: int | None = None
@@ -84,10 +87,17 @@ class Suite(BaseModel):
     source: tuple[Source, ...] = Field(min_length=1)
     """Where mail and questions come from."""
 
-    @property
-    def toolset(self) -> Toolset:
-        """Tools and prompt of chat models."""
-        return arte_toolset() if self.tools == "arte" else own_toolset()
+    @model_validator(mode="after")
+    def _has_one_setting(self) -> Suite:
+        if self.like is not None and self.tools == "arte":
+            raise ValueError("like goes with tools = 'own': ART-E's setting has a prompt and limits of its own")
+        return self
+
+    def toolset(self, terms: Terms | None = None) -> Toolset:
+        """Return the tools and the prompt of chat models, the prompt that of `terms` if given."""
+        if self.tools == "arte":
+            return arte_toolset()
+        return own_toolset(terms.prompt) if terms is not None and terms.prompt else own_toolset()
 
     def attacks(self) -> list[Attack]:
         """Return which questions are asked beside a planted mail."""
@@ -124,8 +134,11 @@ def open_sources(
     *,
     inboxes: Sequence[str] = (),
     limit: int | None = None,
+    limits: EnvLimits | None = None,
 ) -> tuple[Arena, list[str]]:
     """Return the arena over all sources of a suite, and the mailbox files; `inboxes` and `limit` choose questions.
+
+    `limits` are those of policies that have none of their own.
 
     Raises UsageError for missing files, mail or questions, and when two sources share an id or an inbox.
     """
@@ -137,12 +150,13 @@ def open_sources(
         some = ", ".join(sorted({q.inbox for _, q_path in pairs for q in read_questions(q_path)})[:5])
         raise UsageError(3, f"no questions about {absent[0]!r}", where=where, next_step=f"has: {some}")
     kept = {question.id for question in _spread([one for _, some in asked for one in some], limit)}
+    limits = limits or EnvLimits()
     arenas = [
-        Arena.open(path, [one for one in some if one.id in kept], EnvLimits())
+        Arena.open(path, [one for one in some if one.id in kept], limits)
         for path, some in asked
         if any(one.id in kept for one in some)
     ]
-    return _merged(arenas), [str(path.resolve()) for path, _ in pairs]
+    return _merged(arenas, limits), [str(path.resolve()) for path, _ in pairs]
 
 
 def _files(source: Source, mailbox: Path | None, questions: Path | None) -> tuple[Path, Path]:
@@ -194,11 +208,11 @@ def _spread(questions: list[Question], limit: int | None) -> list[Question]:
     return spread_evenly(questions, limit)
 
 
-def _merged(arenas: Sequence[Arena]) -> Arena:
+def _merged(arenas: Sequence[Arena], limits: EnvLimits) -> Arena:
     inboxes = {question.inbox: arena.inbox(question.inbox) for arena in arenas for question in arena.questions}
     owners: dict[str, int] = {}
     for number, arena in enumerate(arenas):
         for name in {question.inbox for question in arena.questions}:
             if owners.setdefault(name, number) != number:
                 raise UsageError(25, f"two sources have an inbox {name!r}", next_step="import one under another name")
-    return Arena(inboxes, [question for arena in arenas for question in arena.questions], EnvLimits())
+    return Arena(inboxes, [question for arena in arenas for question in arena.questions], limits)

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict
 from agent.arena import Arena
 from agent.evaluate import PolicyReport, summarise
 from agent.statistics import clustered_bootstrap, holm, mcnemar_exact, needed_questions, pass_at_k, wilson
+from agent.terms import Terms
 from inbox_env.questions import Question
 from inbox_env.trajectory import Trajectory
 from rewards.ladder import Mode, Outcome
@@ -22,6 +23,8 @@ from scripts.benchmark_grades import ERROR_KINDS, Grade
 from scripts.benchmark_injection import HEAD as ORDER_HEAD
 from scripts.benchmark_injection import OrderRow
 from scripts.benchmark_published import Published
+from scripts.benchmark_terms import HEAD as TERMS_HEAD
+from scripts.benchmark_terms import cells as terms_cells
 from scripts.report_svg import percent
 from scripts.terminal import safe_line
 
@@ -56,6 +59,8 @@ class BenchRow(PolicyReport):
     """Tokens that it wrote."""
     cost_per_1000: float | None
     """Dollars for 1,000 episodes: litellm's prices, or measured machine time at the stated price; null: not known."""
+    terms: Terms | None
+    """Prompt (null: a script, which reads none) and limits that it played under; null: its episodes do not say."""
 
 
 class Comparison(BaseModel):
@@ -101,6 +106,7 @@ def make_row(
     mode: Mode,
     *,
     cost: float | None = None,
+    terms: Terms | None = None,
 ) -> BenchRow:
     """Return the row of one contender from its episodes, which hold every question once a seed."""
     report = summarise(contender.label, contender.role, split, [play for play, _ in episodes], questions, mode)
@@ -125,6 +131,7 @@ def make_row(
         num_prompt_tokens=sum(one.num_prompt_tokens for one in grades),
         num_tokens=sum(one.num_tokens for one in grades),
         cost_per_1000=cost,
+        terms=terms,
     )
 
 
@@ -191,6 +198,7 @@ def markdown(
         lines += [*_table([ORDER_HEAD, *(row.cells() for row in orders)]), ""]
     wrong = [(row.name, *(str(row.errors[kind]) for kind in ERROR_KINDS)) for row in rows]
     lines += [*_table([("episodes not right", *ERROR_KINDS), *wrong]), ""]
+    lines += [*_table([TERMS_HEAD, *(terms_cells(row.name, row.terms) for row in rows)]), ""]
     if published:
         shown = ("published elsewhere, not measured here", "right", "95 %", "seconds", "$ per 1,000", "source")
         lines += [*_table([shown, *map(_published_cells, published)]), ""]

@@ -148,8 +148,9 @@ def learning_rate(step: int, steps: int, highest: float, warm_up: int = 50) -> f
 
 
 def _publish(args: argparse.Namespace, model: Any, chat: Any, state: dict[str, Any]) -> None:
+    from agent.agent_card import AgentCard
     from agent.grpo.metrics import read_metrics
-    from agent.model_folder import AgentCard, LoadedModel, save_model
+    from agent.model_folder import LoadedModel, save_model
 
     card = AgentCard(prompt="laptop", limits=LAPTOP_LIMITS, max_new_tokens=64, max_context=1024)
     save_model(args.out, LoadedModel(model, chat, card))

@@ -274,7 +274,7 @@ def _control(
 
 
 def _card(config: TrainConfig, loaded: LoadedModel) -> Any:
-    from agent.model_folder import AgentCard
+    from agent.agent_card import AgentCard
 
     return AgentCard(
         prompt=config.model.prompt,

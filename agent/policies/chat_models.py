@@ -96,7 +96,7 @@ class ChatPolicy:
         card: ServedCard | None = None,
     ) -> None:
         self.name, self.client = name, client
-        self.limits = card.limits if card else None
+        self.limits, self.prompt = card.limits if card else None, toolset.prompt
         self._toolset, self._protocol, self._is_agent = toolset, protocol, card is not None
 
     def start(self, opening: Opening) -> Actor:

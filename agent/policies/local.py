@@ -65,7 +65,7 @@ class LocalPolicy:
     ) -> None:
         self.name, self.chat, self.engine, self.limits = name, chat, engine, limits
         self.max_new_tokens = max_new_tokens
-        self._prompt, self._seed = prompt, seed
+        self.prompt, self._seed = prompt, seed
         self._num_started: Counter[str] = Counter()
 
     def start(self, opening: Opening) -> LocalActor:
@@ -81,4 +81,4 @@ class LocalPolicy:
 
     def prompt_ids(self, opening: Opening) -> list[int]:
         """Return the ids that an episode begins with."""
-        return self.chat.prompt_ids(system_prompt(self._prompt, opening), opening.question)
+        return self.chat.prompt_ids(system_prompt(self.prompt, opening), opening.question)

@@ -17,7 +17,11 @@ def read_with(search: str, policy: LocalPolicy, limits: EnvLimits) -> ScriptedPo
     match = "any" if search in ANY_KEYWORD else limits.match
     name = f"{search}+{policy.name}"
     return ScriptedPolicy(
-        name, HEURISTICS[search], model_reader(policy), limits=limits.model_copy(update={"match": match})
+        name,
+        HEURISTICS[search],
+        model_reader(policy),
+        limits=limits.model_copy(update={"match": match}),
+        prompt=policy.prompt,
     )
 
 

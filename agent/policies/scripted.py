@@ -79,12 +79,18 @@ class ScriptedActor:
 
 
 class ScriptedPolicy:
-    """A script and a reader under a name; every episode has its own random stream, made from the question's id."""
+    """A script and a reader under a name, with the reader's prompt; every episode has its own random stream."""
 
     def __init__(
-        self, name: str, make_script: MakeScript, reader: Reader, seed: int = 0, limits: EnvLimits | None = None
+        self,
+        name: str,
+        make_script: MakeScript,
+        reader: Reader,
+        seed: int = 0,
+        limits: EnvLimits | None = None,
+        prompt: str | None = None,
     ) -> None:
-        self.name, self.limits = name, limits
+        self.name, self.limits, self.prompt = name, limits, prompt
         self._make_script, self._reader, self._seed = make_script, reader, seed
 
     def start(self, opening: Opening) -> ScriptedActor:

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from agent.agent_card import AgentCard
 from agent.chat_format import ChatFormat
-from agent.model_folder import AgentCard, load_model, model_folder_of
+from agent.model_folder import load_model, model_folder_of
 from agent.policies.chat_models import CARD_FIELD
 from agent.sampling.torch_engine import TorchEngine
 

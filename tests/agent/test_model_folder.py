@@ -12,8 +12,9 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from agent.agent_card import AGENT_CARD, AgentCard
 from agent.chat_format import ChatFormat
-from agent.model_folder import AGENT_CARD, AgentCard, LoadedModel, load_model, save_model
+from agent.model_folder import LoadedModel, load_model, save_model
 from agent.segment_attention import enable_segment_attention
 from inbox_env.errors import CorruptError, ExitCode, MailsleuthError, ResourceError, UsageError
 from tests.agent.tiny import LIMITS, make_model, write_model_folder

@@ -9,9 +9,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agent.agent_card import AgentCard
 from agent.arena import Arena
 from agent.imitation import warm_start
-from agent.model_folder import AgentCard, LoadedModel
+from agent.model_folder import LoadedModel
 from agent.own_successes import own_successes, play_for_successes
 from agent.policies.scripted import ScriptedPolicy, answer, perfect_reader, search
 from agent.policy import TokenTrace

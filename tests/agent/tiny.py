@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 
+from agent.agent_card import AgentCard
 from agent.base_model import make_base_model
 from agent.base_tokenizer import train_tokenizer
 from agent.chat_format import ChatFormat
 from agent.grpo.config import TrainConfig
-from agent.model_folder import AgentCard, LoadedModel, save_model
+from agent.model_folder import LoadedModel, save_model
 from agent.sampling.engine import Sample
 from inbox_env.env import EnvLimits
 from inbox_env.rendering import ResultStyle

@@ -7,9 +7,10 @@ import json
 
 import torch
 
+from agent.agent_card import AgentCard
 from agent.arena import Arena
 from agent.chat_format import ChatFormat
-from agent.model_folder import AgentCard, LoadedModel, save_model
+from agent.model_folder import LoadedModel, save_model
 from agent.policies.scripted import ScriptedPolicy, answer, perfect_reader
 from agent.segment_attention import enable_segment_attention
 from agent.sft import demonstrate, imitate

@@ -56,6 +56,8 @@ class _Handler(BaseHTTPRequestHandler):
         question = server.by_text[body["messages"][1]["content"]]
         with server.lock:
             server.asked[question.id] += len(body["messages"]) == 2
+            server.prompts.add(body["messages"][0]["content"])
+            server.results.update(one["content"] for one in body["messages"] if one["role"] == "tool")
         self._reply(200, self._act(question, body))
 
     def _act(self, question, body):
@@ -104,6 +106,7 @@ class LiveServer(ThreadingHTTPServer):
         self.errors, self.hangs, self.delay_seconds = set(errors), set(hangs), delay_seconds
         self.lock, self.stopping = threading.Lock(), threading.Event()
         self.num_requests, self.asked = 0, Counter()
+        self.prompts, self.results = set(), set()
 
     @property
     def url(self):
