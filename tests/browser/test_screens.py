@@ -83,7 +83,8 @@ def out_of_reach(page: Any) -> list[str]:
           const bars = [...document.querySelectorAll(".pane-tabs")].map((bar) => bar.getBoundingClientRect().top);
           const floor = Math.min(innerHeight, ...bars.filter((top) => top > 0));
           const roof = document.getElementById("top").getBoundingClientRect().bottom;
-          return [...document.querySelectorAll(selector)].filter((one) => one.checkVisibility({ visibilityProperty: true }))
+          return [...document.querySelectorAll(selector)]
+            .filter((one) => one.checkVisibility({ visibilityProperty: true }))
             .filter((one) => {
               one.scrollIntoView({ block: "nearest", inline: "nearest" });
               const box = one.getBoundingClientRect();
