@@ -12,7 +12,6 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
-from starlette.types import ASGIApp
 
 from inbox_env.database import QueryTooSlow
 from inbox_env.errors import MailsleuthError
@@ -22,7 +21,7 @@ from scripts.playground.static_files import StaticFiles
 from scripts.playground.views import View
 
 
-def make_app(views: Sequence[View], shared: Sequence[BaseRoute], allowed: Allowed) -> ASGIApp:
+def make_app(views: Sequence[View], shared: Sequence[BaseRoute], allowed: Allowed) -> Guard:
     """Return the application with these views, the first of them shown first; `shared` are routes that many need."""
     static = StaticFiles()
 

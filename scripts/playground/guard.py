@@ -67,17 +67,17 @@ class Guard:
     """ASGI middleware: refuses what is not from the page itself, and adds the headers to every answer."""
 
     def __init__(self, app: ASGIApp, allowed: Allowed) -> None:
-        self._app, self._allowed = app, allowed
+        self.app, self._allowed = app, allowed
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer, or pass on."""
         if scope["type"] == "lifespan":
-            await self._app(scope, receive, send)
+            await self.app(scope, receive, send)
         elif scope["type"] != "http":
             await send({"type": "websocket.close", "code": 1008})
         else:
             refusal = _refusal(scope, self._allowed) or _token_answer(scope, self._allowed)
-            await (refusal or self._app)(scope, receive, _with_headers(send))
+            await (refusal or self.app)(scope, receive, _with_headers(send))
 
 
 def _refusal(scope: Scope, allowed: Allowed) -> Response | None:

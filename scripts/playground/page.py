@@ -11,14 +11,12 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from starlette.types import ASGIApp
-
 from inbox_env.questions import Question
 from scripts.playground.app import make_app
 from scripts.playground.ask_routes import AskRoutes, AskSettings
 from scripts.playground.episode_loop import EpisodeLoop
 from scripts.playground.episodes import Episodes
-from scripts.playground.guard import Allowed
+from scripts.playground.guard import Allowed, Guard
 from scripts.playground.library import Library
 from scripts.playground.mail_routes import mail_routes
 from scripts.playground.policy_shelf import PolicyShelf
@@ -53,7 +51,7 @@ def open_page(args: argparse.Namespace, mailbox: Path, questions: Sequence[Quest
 
 def make_page(
     library: Library, loop: EpisodeLoop, settings: AskSettings, allowed: Allowed, *, policy: str | None = None
-) -> ASGIApp:
+) -> Guard:
     """Return the application: asking, and looking into inboxes."""
     shelf = PolicyShelf(library.gold, policy)
     ask = AskRoutes(library, shelf, Episodes(loop, shelf), settings)

@@ -9,10 +9,8 @@ import argparse
 import os
 from collections.abc import Sequence
 
-from starlette.types import ASGIApp
-
 from scripts.playground.app import make_app
-from scripts.playground.guard import Allowed
+from scripts.playground.guard import Allowed, Guard
 from scripts.playground.run_routes import RunRoutes
 from scripts.playground.run_source import Source
 from scripts.playground.server import Address, serve
@@ -30,6 +28,6 @@ def open_runs(args: argparse.Namespace, sources: Sequence[Source]) -> None:
     )
 
 
-def make_runs_page(sources: Sequence[Source], allowed: Allowed) -> ASGIApp:
+def make_runs_page(sources: Sequence[Source], allowed: Allowed) -> Guard:
     """Return the application with these sources, the first of them shown first."""
     return make_app([View("runs", "Runs", RunRoutes(sources).routes())], (), allowed)

@@ -103,8 +103,15 @@ def serve(
     """Serve until interrupted; the address, with `path`, is printed when it answers."""
     sock = listen(address.host, address.port)
     port = sock.getsockname()[1]
-    config = uvicorn.Config(
-        make_app(address.allowed(port)),
+    config = server_config(make_app(address.allowed(port)))
+    with suppress(KeyboardInterrupt), sock:
+        asyncio.run(_serve(uvicorn.Server(config), sock, address.url(port, path), title, opens_browser=opens_browser))
+
+
+def server_config(app: ASGIApp) -> uvicorn.Config:
+    """Return how `app` is served, in the tests too."""
+    return uvicorn.Config(
+        app,
         log_level="warning",
         access_log=False,
         http="h11",
@@ -113,8 +120,6 @@ def serve(
         server_header=False,
         timeout_graceful_shutdown=1,
     )
-    with suppress(KeyboardInterrupt), sock:
-        asyncio.run(_serve(uvicorn.Server(config), sock, address.url(port, path), title, opens_browser=opens_browser))
 
 
 async def _serve(server: uvicorn.Server, sock: socket.socket, url: str, title: str, *, opens_browser: bool) -> None:

@@ -8,6 +8,7 @@ import { Settings } from "./settings.js";
 
 const STORE = "mailsleuth.asked";
 const MAX_STORED = 2_000_000;
+const LOW_SCREEN = "(max-height: 34rem)"; // as in episode.css
 
 export class Asking {
   constructor({ app, start, onMail, onRead, onInbox }) {
@@ -32,10 +33,25 @@ export class Asking {
       this.chip,
       el("div", { class: "ask-row" }, this.text, this.ask, this.stop),
       this.notice,
+      this.options(),
+    );
+    this.element = el("div", { class: "asking" }, this.log, this.composer);
+  }
+
+  /** Return all but the question: always there, but on a low screen behind one line, so that the answers have room. */
+  options() {
+    this.low = matchMedia(LOW_SCREEN);
+    const options = el(
+      "details",
+      { class: "options" },
+      el("summary", { text: "Settings" }),
       el("div", { class: "extras" }, button([icon("flag"), "Labelled question"], () => this.chooseQuestion(), { class: "quiet small" }), button([icon("hand"), "Take the seat"], () => this.takeSeat(), { class: "quiet small" })),
       this.settings.element,
     );
-    this.element = el("div", { class: "asking" }, this.log, this.composer);
+    this.makeRoom = () => (options.open = !this.low.matches);
+    this.makeRoom();
+    this.low.addEventListener("change", this.makeRoom);
+    return options;
   }
 
   async begin() {
@@ -46,6 +62,7 @@ export class Asking {
   }
 
   leave() {
+    this.low.removeEventListener("change", this.makeRoom);
     this.aborter?.abort();
   }
 
@@ -134,6 +151,7 @@ export class Asking {
     this.text.value = "";
     this.setLabel(null);
     this.isBusy(true);
+    this.makeRoom();
     this.aborter = new AbortController();
     const form = request.policy === "hand" ? new HandForm(this.start.tools, this.app.api) : null;
     const add = (name, data) => {

@@ -53,7 +53,7 @@ function showHelp() {
   );
   rows.push(el("div", {}, el("dt", {}, el("kbd", { text: "Ctrl K" })), el("dd", { text: "All commands" })));
   const close = button("Close", () => help.close(), { class: "plain" });
-  help.replaceChildren(el("h2", { id: "help-title", text: "Keyboard" }), el("dl", {}, rows), close);
+  help.replaceChildren(el("h2", { id: "help-title", text: "Keyboard", tabindex: "-1", autofocus: true }), el("dl", {}, rows), close);
   help.showModal();
 }
 
@@ -68,7 +68,7 @@ function drawTop(current) {
   top.replaceChildren(
     el("a", { class: "brand", href: `#/${views[0].name}` }, mark(), el("span", { text: "mailsleuth" })),
     views.length > 1 ? el("nav", { "aria-label": "Views" }, tabs) : el("span", { class: "space" }),
-    button([el("span", { text: "Commands" }), el("kbd", { text: "Ctrl K" })], () => palette.open(), { class: "quiet wide" }),
+    button([el("span", { text: "Commands" }), el("kbd", { text: "Ctrl K" })], () => palette.open(), { class: "quiet wide", "aria-label": "Commands" }),
     button("?", showHelp, { class: "quiet round", "aria-label": "Keyboard help" }),
   );
 }

@@ -27,7 +27,7 @@ export class Settings {
       field("As of", this.asOf),
       this.other,
       this.consent,
-      el("details", {}, el("summary", { text: "Limits" }), el("div", { class: "limits" }, field("Turns", this.turns), field("Seconds", this.seconds), field("Judged by", this.mode))),
+      el("details", { on: { toggle: (event) => event.target.open && event.target.scrollIntoView({ block: "nearest" }) } }, el("summary", { text: "Limits" }), el("div", { class: "limits" }, field("Turns", this.turns), field("Seconds", this.seconds), field("Judged by", this.mode))),
     );
     this.other.hidden = true;
     if (start.policies.length) this.policy.value = start.policies[0].spec;
@@ -65,6 +65,7 @@ export class Settings {
 
   askConsent(host) {
     this.consent.hidden = host === "";
+    if (host) this.element.closest("details")?.setAttribute("open", "");
     this.agreedText.textContent = `I agree that the question and the mails that the model opens are sent to ${host}.`;
   }
 

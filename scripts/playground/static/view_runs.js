@@ -162,7 +162,7 @@ class Run {
     const where = item.step === null ? item.set : `step ${item.step}`;
     const place = siblings.findIndex((one) => one.file === item.file && one.line === item.line);
     const told = [where, siblings.length > 1 && `rollout ${place + 1} of ${siblings.length}`, item.policy].filter(Boolean);
-    return el("div", { class: "crumbs" }, button([icon("left"), this.source.name], () => this.back(), { class: "quiet small" }), el("span", { class: "facts", text: told.join(" · ") }), actions.length > 0 && [outcomeTag(item), item.reward !== null && el("strong", { class: "reward-tag plain-tag", text: signed(item.reward) }), item.advantage !== null && el("span", { class: "facts", text: `advantage ${signed(item.advantage)}` })], el("span", { class: "crumb-actions" }, actions));
+    return el("div", { class: "crumbs" }, button([icon("left"), this.source.name], () => this.back(), { class: "quiet small" }), el("span", { class: "facts", text: told.join(" · ") }), actions.length > 0 && [el("span", { class: "crumb-outcome" }, outcomeTag(item), item.reward !== null && el("strong", { class: "reward-tag plain-tag", text: signed(item.reward) })), item.advantage !== null && el("span", { class: "facts", text: `advantage ${signed(item.advantage)}` })], el("span", { class: "crumb-actions" }, actions));
   }
 
   bindEpisode(item, siblings, desk) {

@@ -133,6 +133,7 @@ export class VirtualList {
     const rows = [];
     for (let index = first; index < last; index += 1) rows.push(this.row(index, top - offset + index * this.rowHeight));
     this.area.replaceChildren(...rows);
+    if (rows.length && rows[0].offsetHeight && rows[0].offsetHeight !== this.rowHeight) this.schedule(); // the first rows: their height was a guess
     this.fetchMissing(first, last);
   }
 

@@ -19,10 +19,10 @@ from inbox_env.inbox import Inbox
 from inbox_env.questions import Question, write_questions
 from inbox_env.trajectory import Trajectory, write_trajectories
 from rewards.ladder import LadderConfig, make_ladder
+from scripts.playground.guard import Guard
 from scripts.playground.run_page import make_runs_page
 from scripts.playground.run_source import Source
-from scripts.playground.server import Address, listen
-from tests.scripts.playground.served import running
+from tests.scripts.playground.served import listening, running
 
 PLAYERS = ("oracle", "keywords-and", "keywords-bm25", "keywords-retry")
 REWARD = {"mode": "answer", "wrong": -0.3}
@@ -104,10 +104,15 @@ def tokens_of(trajectory: Trajectory, line: int) -> TokenRecord:
 @contextmanager
 def viewed(*paths: Path, mailbox: Path | None = None) -> Iterator[str]:
     """Yield the address of a running viewer of these runs or files."""
-    sources = [Source(path, mailbox) for path in paths]
-    sock = listen("127.0.0.1", 0)
-    port = sock.getsockname()[1]
-    where = Address.chosen("127.0.0.1", port, is_network_allowed=False, environment={})
-    app = make_runs_page(sources, where.allowed(port))
-    with running(app, sock) as url:
+    with viewed_app(*paths, mailbox=mailbox) as (url, _):
         yield url
+
+
+@contextmanager
+def viewed_app(*paths: Path, mailbox: Path | None = None, token: str = "") -> Iterator[tuple[str, Guard]]:
+    """Yield the address of a running viewer and its application."""
+    sources = [Source(path, mailbox) for path in paths]
+    sock, allowed = listening(token)
+    app = make_runs_page(sources, allowed)
+    with running(app, sock) as url:
+        yield url, app

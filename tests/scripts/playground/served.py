@@ -20,12 +20,14 @@ from inbox_env.emails import Address, Email
 from inbox_env.questions import Question
 from inbox_env.store import build_inbox
 from inbox_env.synthetic.mailbox import SyntheticRecipe, ensure_mailbox
+from scripts.page_options import TOKEN_VARIABLE
 from scripts.playground.ask_routes import AskSettings
 from scripts.playground.episode_loop import EpisodeLoop
+from scripts.playground.guard import Allowed, Guard
 from scripts.playground.library import Library
 from scripts.playground.page import make_page
 from scripts.playground.server import Address as Listening
-from scripts.playground.server import listen
+from scripts.playground.server import listen, server_config
 
 RECIPE = SyntheticRecipe("dev", (1, 2), num_emails=100, num_questions=20)
 
@@ -33,24 +35,40 @@ RECIPE = SyntheticRecipe("dev", (1, 2), num_emails=100, num_questions=20)
 @contextmanager
 def served(mailbox: Path, questions: list[Question], folder: Path, policy: str | None = None) -> Iterator[str]:
     """Yield the address of a running page."""
+    with served_app(mailbox, questions, folder, policy) as (url, _):
+        yield url
+
+
+@contextmanager
+def served_app(
+    mailbox: Path, questions: list[Question], folder: Path, policy: str | None = None, token: str = ""
+) -> Iterator[tuple[str, Guard]]:
+    """Yield the address of a running page and its application."""
     library, loop = Library(mailbox, questions), EpisodeLoop()
     settings = AskSettings(save=None, save_hand=folder / "by-hand.jsonl")
-    sock = listen("127.0.0.1", 0)
-    port = sock.getsockname()[1]
-    where = Listening.chosen("127.0.0.1", port, is_network_allowed=False, environment={})
-    app = make_page(library, loop, settings, where.allowed(port), policy=policy)
+    sock, allowed = listening(token)
+    app = make_page(library, loop, settings, allowed, policy=policy)
     try:
         with running(app, sock) as url:
-            yield url
+            yield url, app
     finally:
         loop.close()
         library.close()
 
 
+def listening(token: str = "") -> tuple[socket.socket, Allowed]:
+    """Return a socket at a free port of loopback, and who is answered there."""
+    sock = listen("127.0.0.1", 0)
+    port = sock.getsockname()[1]
+    environment = {TOKEN_VARIABLE: token}
+    where = Listening.chosen("127.0.0.1", port, is_network_allowed=False, environment=environment)
+    return sock, where.allowed(port)
+
+
 @contextmanager
 def running(app: ASGIApp, sock: socket.socket) -> Iterator[str]:
     """Yield the address of `app`, answering at `sock` from a thread until it is left."""
-    server = uvicorn.Server(uvicorn.Config(app, log_level="warning", lifespan="off", timeout_graceful_shutdown=1))
+    server = uvicorn.Server(server_config(app))
     thread = threading.Thread(target=lambda: asyncio.run(server.serve(sockets=[sock])), daemon=True)
     thread.start()
     try:

@@ -12,12 +12,12 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from scripts.playground.guard import COOKIE, HEADERS, Allowed, Guard
+from tests.scripts.playground.foreign_requests import REFUSED_METHODS, Headers, refused_headers
 
 PORT = 7341
 HOST = f"127.0.0.1:{PORT}"
 ORIGIN = f"http://{HOST}"
 TOKEN = "a-token-of-sixteen-characters"
-Headers = list[tuple[str, str]]
 
 
 async def _hello(_: Request) -> Response:
@@ -68,14 +68,6 @@ def test_the_page_itself_is_answered(headers: Headers, method: str, path: str) -
     assert answer(headers, method=method, path=path)[0] == 200
 
 
-def host(value: str) -> tuple[Headers, str, str]:
-    return [("Host", value)], "GET", "/"
-
-
-def origin(value: str, method: str = "POST") -> tuple[Headers, str, str]:
-    return [("Host", HOST), ("Origin", value)], method, "/api/ask/play"
-
-
 def site(value: str, method: str = "GET", path: str = "/api/mails") -> tuple[Headers, str, str]:
     return [("Host", HOST), ("Sec-Fetch-Site", value)], method, path
 
@@ -84,48 +76,13 @@ def path(value: str) -> tuple[Headers, str, str]:
     return [("Host", HOST)], "GET", value
 
 
+FOREIGN = refused_headers(PORT)
 REFUSED = {
-    "no host": ([], "GET", "/"),
-    "two hosts": ([("Host", HOST), ("Host", HOST)], "GET", "/"),
-    "two hosts, one of them evil": ([("Host", HOST), ("Host", "evil.example")], "GET", "/"),
-    "an empty host": host(""),
-    "a rebound name": host("evil.example"),
-    "a rebound name with the port": host(f"evil.example:{PORT}"),
-    "a name that ends like ours": host(f"evil.localhost:{PORT}"),
-    "a name that begins like ours": host(f"localhost.evil.example:{PORT}"),
-    "a host without the port": host("127.0.0.1"),
-    "another port": host("127.0.0.1:80"),
-    "another loopback address": host(f"127.0.0.2:{PORT}"),
-    "every address": host(f"0.0.0.0:{PORT}"),
-    "a user in the host": host(f"127.0.0.1:{PORT}@evil.example"),
-    "a host with a space": host(f"{HOST} "),
-    "a host in decimal": host(f"2130706433:{PORT}"),
-    "upper case": host(f"LOCALHOST:{PORT}"),
-    "null origin": origin("null"),
-    "an empty origin": origin(""),
-    "another site": origin("https://evil.example"),
-    "another site, reading": origin("https://evil.example", "GET"),
-    "another port's origin": origin("http://127.0.0.1:8000"),
-    "our origin over https": origin(f"https://{HOST}"),
-    "the other name of this machine": origin(f"http://localhost:{PORT}"),
-    "an origin with a path": origin(f"{ORIGIN}/"),
-    "an origin that begins like ours": origin(f"{ORIGIN}.evil.example"),
-    "two origins": ([("Host", HOST), ("Origin", ORIGIN), ("Origin", ORIGIN)], "POST", "/x"),
-    "a frame's or file's origin": origin("file://"),
-    "cross-site": site("cross-site"),
-    "cross-site, the page itself": site("cross-site", path="/"),
-    "same-site: another port": site("same-site"),
-    "same-site, the page itself": site("same-site", path="/"),
-    "cross-site POST": site("cross-site", "POST"),
+    **{name: (headers, "GET", "/") for name, headers in FOREIGN.items()},
+    **{f"{name}, to ask": (headers, "POST", "/api/ask/play") for name, headers in FOREIGN.items()},
+    **{method: ([("Host", HOST)], method, "/") for method in REFUSED_METHODS},
     "typed, but not the page": site("none"),
     "typed POST": site("none", "POST", "/"),
-    "an unknown site": site("other"),
-    "an empty site": site(""),
-    "two sites": ([("Host", HOST), ("Sec-Fetch-Site", "same-origin"), ("Sec-Fetch-Site", "none")], "GET", "/"),
-    "OPTIONS": ([("Host", HOST)], "OPTIONS", "/"),
-    "PUT": ([("Host", HOST)], "PUT", "/"),
-    "DELETE": ([("Host", HOST)], "DELETE", "/"),
-    "TRACE": ([("Host", HOST)], "TRACE", "/"),
     "dots": path("/static/../../etc/passwd"),
     "encoded dots": path("/static/%2e%2e/%2e%2e/etc/passwd"),
     "half encoded dots": path("/static/.%2e/secret"),
