@@ -14,6 +14,7 @@ def test_an_example_is_asked_and_answered_with_its_source_opened_at_the_quote(br
         shown = page.get_by_role("log").inner_text()
         assert question.answer in shown
         assert "Right" in shown
+        assert page.get_by_label("As of").input_value() == str(question.asked_on), "the day that the list shows"
         page.wait_for_selector(".pane.mail mark")
         assert question.answer.casefold() in page.inner_text(".pane.mail mark").casefold()
         page.reload()

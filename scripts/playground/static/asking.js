@@ -176,7 +176,7 @@ export class Asking {
     const isAtEnd = this.log.scrollHeight - this.log.scrollTop - this.log.clientHeight < 80;
     view.add(name, data);
     if (name === "question" && form) view.element.append(form.open(data.episode));
-    if (name === "question" && data.as_of) this.onInbox(data.inbox, data.as_of);
+    if (name === "question" && data.as_of) this.showDay(data);
     if (name === "turn") {
       this.place = view.cards.length - 1;
       const opened = data.calls.flatMap((call) => call.opened).at(-1);
@@ -185,6 +185,12 @@ export class Asking {
     }
     if (name === "ending") this.opened(view, data);
     if (isAtEnd || name === "question") this.log.scrollTop = this.log.scrollHeight;
+  }
+
+  /** The list and the field show one day: that of the question, which may be a labelled one's own. */
+  showDay({ inbox, as_of: day }) {
+    this.settings.asOf.value = day;
+    this.onInbox(inbox, day);
   }
 
   opened(view, ending) {

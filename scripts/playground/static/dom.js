@@ -18,6 +18,7 @@ export function el(tag, props = {}, ...children) {
 const SVG = "http://www.w3.org/2000/svg";
 const PATHS = {
   search: "M10.5 4a6.5 6.5 0 1 0 0 13 6.5 6.5 0 0 0 0-13zM15.5 15.5 20 20",
+  list: "M5 6.5h14M5 12h14M5 17.5h14",
   read: "M3 8.5 12 14l9-5.5M3 8.5V19h18V8.5M3 8.5 12 3l9 5.5",
   answer: "M5 12.5 10 17.5 19.5 7",
   unknown: "M9 9a3 3 0 1 1 4.5 2.6c-1 .6-1.5 1.2-1.5 2.4M12 17.6v.1",

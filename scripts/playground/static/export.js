@@ -13,7 +13,7 @@ const data = JSON.parse(document.getElementById("episodes").textContent);
 const root = document.getElementById("view");
 const announcer = document.getElementById("announcer");
 const keys = new Keys();
-const PANES = [["inbox", "Episodes", "read"], ["mail", "Mail", "search"], ["agent", "Episode", "answer"]];
+const PANES = [["inbox", "Episodes", "list"], ["mail", "Mail", "read"], ["agent", "Episode", "play"]];
 let replay = null;
 
 const list = el("ol", { class: "exported", "aria-label": "Episodes" }, data.episodes.map(({ item }, place) => el("li", {}, button([el("span", { class: "subject", text: item.question }), el("span", { class: "row-facts" }, outcomeTag(item), el("span", { class: "hint", text: `${item.step === null ? item.set : `step ${item.step}`} · ${item.policy}` }), item.reward !== null && el("span", { class: "reward-tag", text: signed(item.reward) }))], () => show(place), { "aria-pressed": "false" }))));

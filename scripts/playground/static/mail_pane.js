@@ -63,7 +63,11 @@ export class MailPane {
       page,
     );
     this.element.scrollTop = 0;
-    quoted?.scrollIntoView({ block: "center" });
+    if (quoted && !this.isSeen(quoted)) quoted.scrollIntoView({ block: "center" }); // else subject and sender stay
+  }
+
+  isSeen(node) {
+    return node.getBoundingClientRect().bottom <= this.element.getBoundingClientRect().bottom;
   }
 
   /** Return the switch between the text and the HTML as it was sent, which is loaded when it is wanted. */

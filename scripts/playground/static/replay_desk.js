@@ -9,9 +9,9 @@ import { Replay, bindReplay } from "./replay.js";
 import { Tokens } from "./tokens.js";
 
 const PANES = [
-  ["inbox", "Inbox", "read"],
-  ["mail", "Mail", "search"],
-  ["agent", "Episode", "answer"],
+  ["inbox", "Inbox", "list"],
+  ["mail", "Mail", "read"],
+  ["agent", "Episode", "play"],
 ];
 
 export class ReplayDesk {

@@ -7,9 +7,9 @@ import { MailPane } from "./mail_pane.js";
 import { pane, paneTabs } from "./panes.js";
 
 const PANES = [
-  ["inbox", "Inbox", "read"],
-  ["mail", "Mail", "search"],
-  ["agent", "Agent", "answer"],
+  ["inbox", "Inbox", "list"],
+  ["mail", "Mail", "read"],
+  ["agent", "Agent", "search"],
 ];
 
 export async function mount(root, app) {

@@ -12,7 +12,7 @@ import { filterParams, outcomeTag, RunList } from "./run_list.js";
 import { runFacts } from "./run_facts.js";
 import { signed } from "./score.js";
 
-const PANES = [["inbox", "Episodes", "read"], ["agent", "Curves", "up"]];
+const PANES = [["inbox", "Episodes", "list"], ["agent", "Curves", "up"]];
 const memory = { filters: new Map(), places: new Map() }; // of this tab: coming back shows what was left
 
 export async function mount(root, app, rest) {
