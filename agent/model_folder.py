@@ -57,6 +57,9 @@ def load_model(path: Path, device: str = "cpu", *, dtype: Any = "auto", **option
 def model_folder_of(path: Path) -> Path:
     """Return the folder with the model's files: `path` or, of a run, its `model`; raises UsageError without one."""
     folder = path / "model" if (path / "model").is_dir() else path
+    if folder == path and (path / "lock").is_file():  # `agent.run_folder`, whose configuration has a model's file name
+        what, next_step = "this run has not ended: it holds no model yet", "mailsleuth train --resume"
+        raise UsageError(56, what, where=str(path), next_step=next_step)
     if not ((folder / "config.json").is_file() or (folder / ADAPTER_CONFIG).is_file()):
         raise UsageError(48, "no model here", where=str(path), next_step="give a run folder or a transformers folder")
     return folder

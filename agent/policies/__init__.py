@@ -67,7 +67,7 @@ def load_local(
     Raises UsageError without the folder or without torch.
     """
     if not path.is_dir():  # before seconds are spent on torch
-        raise UsageError(64, "no such model folder", where=str(path), next_step="give a run or a model folder")
+        raise UsageError(64, "no model here", where=str(path), next_step="give a run or a model folder")
     try:
         from agent.policies.local import LocalPolicy
         from agent.sampling.torch_engine import TorchEngine

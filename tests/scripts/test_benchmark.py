@@ -153,7 +153,7 @@ def test_unreachable_questions_are_named_and_still_scored(
         (["--policy", "oracle", "--inbox", "nobody"], "no questions about 'nobody'"),
         (["--policy", "oracle", "--limit", "0"], "--limit is at least 1"),
         (["--policy", "oracle", "--concurrency", "0"], "--concurrency is at least 1"),
-        (["--policy", "oracle", "--deadline", "0"], "--deadline is above 0"),
+        (["--policy", "oracle", "--deadline", "0"], "no number of seconds above 0"),
         (["--policy", "oracle", "--fail-on-error", "10"], "a share from 0 to 1"),
         (["--policy", "api:gpt"], "no model named by 'api:gpt'"),
         (["--policy", "oracle", "--questions", "absent.jsonl"], "no such question file"),

@@ -34,6 +34,11 @@ def test_a_run_with_weights_comes_first(place: Path, weights: str) -> None:
     assert default_policy() == "local:data/runs/laptop"
 
 
+def test_a_run_that_has_not_ended_says_so(place: Path) -> None:
+    with pytest.raises(UsageError, match="this run has not ended"):
+        load_policy("local:data/runs/laptop")
+
+
 def test_a_folder_that_is_not_there_is_named(place: Path) -> None:
-    with pytest.raises(UsageError, match="no such model folder"):
+    with pytest.raises(UsageError, match="no model here"):
         load_policy("local:data/runs/missing")
