@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import logging
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -19,6 +20,8 @@ from pydantic import ValidationError
 
 from agent.grpo.config import TrainConfig, dump_config
 from inbox_env.errors import CorruptError, ResourceError, UsageError
+
+_log = logging.getLogger(__name__)
 
 CONFIG, LOCK, IDENTITY, CHANGES = "config.json", "lock", "identity.json", "changes.jsonl"
 FREE_TO_CHANGE = {"grpo.max_seconds", "run.max_memory_gb", "run.survive_full_disk", "model.allow_download"} | {
@@ -70,6 +73,8 @@ def _prepare(run: Path, config: TrainConfig, *, is_resuming: bool, is_clean: boo
         raise UsageError(67, "the folder holds something else than a run", where=str(run), next_step="set run.name")
     if is_clean:
         _remove(content)
+    if is_resuming and not content:
+        _log.warning("%s: nothing to resume, the run starts from the beginning", run)
     if is_clean or not content:  # a run that failed before its first result leaves nothing to lose
         (run / IDENTITY).unlink(missing_ok=True)
         path.write_text(dump_config(config), encoding="utf-8")

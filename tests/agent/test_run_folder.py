@@ -120,3 +120,12 @@ def test_a_killed_run_leaves_no_lock(tmp_path):
     visit(make_config(tmp_path), is_resuming=True)
     with (run / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def test_resuming_what_is_not_there_says_that_it_begins(tmp_path, caplog):
+    config = make_config(tmp_path)
+    visit(config, is_resuming=True)
+    assert "nothing to resume" in caplog.text
+    caplog.clear()
+    visit(config, is_resuming=True)
+    assert not caplog.text
