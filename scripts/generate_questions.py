@@ -27,7 +27,7 @@ from inbox_env.questions import Question
 from inbox_env.store import EmailStore
 from scripts.question_check import add_check_arguments, check_questions
 from scripts.question_files import check_writable, write_whole
-from scripts.terminal import console, safe_line
+from scripts.terminal import console, safe_line, waiting
 from scripts.writer_options import add_writer_options, check_writer_options
 
 MAX_LENDERS = 2
@@ -73,8 +73,10 @@ def run(args: argparse.Namespace) -> int:
         return write_by_model(args)
     store = EmailStore.open(args.mailbox)
     try:
-        questions = _generate(store, args)
-        report = measure_leaks(store, questions)
+        with waiting("reading the mail and making questions"):
+            questions = _generate(store, args)
+        with waiting("looking for what they give away"):
+            report = measure_leaks(store, questions)
     finally:
         store.close()
     write_whole(args.out, questions)

@@ -6,6 +6,7 @@ import { EpisodeView } from "./episode.js";
 import { HandForm } from "./hand.js";
 import { Settings } from "./settings.js";
 
+const HINT_MS = 8000;
 const STORE = "mailsleuth.asked";
 const MAX_STORED = 2_000_000;
 const LOW_SCREEN = "(max-height: 34rem)"; // as in episode.css
@@ -113,8 +114,11 @@ export class Asking {
     this.chip.replaceChildren(icon("flag"), el("span", { text: `labelled, asked on ${day(question.asked_on)}: will be scored` }), drop);
   }
 
+  /** Show a hint above the settings, for a while: it takes room from the conversation. */
   say(text) {
+    clearTimeout(this.fading);
     this.notice.textContent = text;
+    if (text) this.fading = setTimeout(() => this.say(""), HINT_MS);
   }
 
   pressed(event) {
@@ -143,7 +147,7 @@ export class Asking {
   }
 
   async play(request) {
-    if (this.aborter) return;
+    if (this.aborter) return this.say("An answer is under way: wait for it, or stop it.");
     this.say("");
     const record = { request, events: [] };
     const view = this.show(record);
