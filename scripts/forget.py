@@ -2,8 +2,9 @@
 
 Its mails, search index, unfinished import and the list of rejects go; pieces of every mail (Message-ID, subject,
 header, three of the body) are then looked for in the bytes of the file, its journals and the indexes beside it. Of an
-inbox with more than 50,000 mails it is two pieces and the Message-ID. What is too short is counted. Copies elsewhere (backups, runs that were trained on it) are not touched; when one is
-known, the damaged file that `doctor --rebuild` kept, it is named and the exit code is 3.
+inbox with more than 50,000 mails it is two pieces and the Message-ID. What is too short is counted. Copies elsewhere
+(backups, runs that were trained on it) are not touched; when one is known, the damaged file that `doctor --rebuild`
+kept, it is named and the exit code is 3.
 """
 
 from __future__ import annotations
