@@ -1,8 +1,10 @@
 """Delete an inbox from a mailbox, and prove that nothing of it remains in the file.
 
-Its mails, search index, unfinished import and the list of rejects go; pieces of its mails are then looked for in the
-file's bytes. Copies elsewhere (backups, runs that were trained on it) are not touched; when one is
-known, the damaged file that `doctor --rebuild` kept, it is named and the exit code is 3.
+Its mails, search index, unfinished import and the list of rejects go; pieces of every mail (Message-ID, subject,
+header, three of the body) are then looked for in the bytes of the file, its journals and the indexes beside it. Of an
+inbox with more than 50,000 mails it is two pieces and the Message-ID. What is too short is counted. Copies elsewhere
+(backups, runs that were trained on it) are not touched; when one is known, the damaged file that `doctor --rebuild`
+kept, it is named and the exit code is 3.
 """
 
 from __future__ import annotations
@@ -14,8 +16,8 @@ from dataclasses import asdict
 from pathlib import Path
 
 from inbox_env.errors import ExitCode, UsageError
-from inbox_env.upkeep.forgetting import forget
-from scripts.terminal import console, safe_line
+from inbox_env.upkeep.forgetting import Forgotten, forget
+from scripts.terminal import console, plural, safe_line
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -34,13 +36,23 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps(asdict(gone)))
     else:
-        proof = f"{gone.found_after} of {gone.num_traces} traces found (before: {gone.found_before})"
-        if not gone.num_traces:
-            proof = "nothing in it was long enough to be looked for"
-        console().print(safe_line(f"forgot {gone.inbox}: {gone.num_emails:,} mails; {proof}"))
+        console().print(safe_line(f"forgot {gone.inbox}: {plural(gone.num_emails, 'mail')}; {_proof(gone)}"))
         for path in gone.damaged_paths:
             console().print(safe_line(f"a copy that a rebuild kept still holds mail of it: delete it yourself: {path}"))
     return ExitCode.REJECTS if gone.damaged_paths else ExitCode.OK
+
+
+def _proof(gone: Forgotten) -> str:
+    """Say what was looked for, and what could not be."""
+    proof = f"{gone.found_after:,} of {gone.num_traces:,} traces found "
+    proof += f"(before: {gone.found_before:,} of the {gone.num_before:,} looked for)"
+    if gone.num_elsewhere:
+        proof += f"; {gone.num_elsewhere:,} more stand in other inboxes as well"
+    if gone.num_short:
+        proof += f"; {plural(gone.num_short, 'Message-ID')} too short to be looked for without the mail"
+    if gone.num_unproved:
+        proof += f"; nothing in {plural(gone.num_unproved, 'mail')} was long enough to be looked for"
+    return proof
 
 
 def _is_sure(inbox: str) -> bool:

@@ -12,14 +12,14 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
-from inbox_env.errors import UsageError
+from inbox_env.errors import CorruptError, UsageError
 from inbox_env.ingest.archive import read_archive, unpacked_size
 from inbox_env.ingest.contents import read_kind
 from inbox_env.ingest.files import folder_digest, open_regular, printable, reason_of, regular_sizes
 from inbox_env.ingest.imap import read_imap
 from inbox_env.ingest.imap_place import ImapPlace, ImapState, is_imap_address, parse_imap_address
 from inbox_env.ingest.left_out import reason_left_out
-from inbox_env.ingest.names import place_of_source
+from inbox_env.ingest.names import has_mail_suffix, place_of_source
 from inbox_env.ingest.records import RawMail, Reject, Skipped, digest
 from inbox_env.ingest.sniff import SNIFF_BYTES, FileKind, foreign_reason, kind_of
 from inbox_env.ingest.tables import read_parquet
@@ -29,6 +29,7 @@ _NEXT_STEP = "give an mbox, a Maildir, a folder of mail files, an .eml file, an 
 _SERVERS = "of mail servers only imaps://you@host and imaps://you@host/Folder are supported"
 _SCHEME = re.compile("([A-Za-z][A-Za-z0-9+.-]+):/")  # one slash: a path has swallowed the other
 _SELECTABLE = ("zip", "tar", "packed", "csv", "jsonl", "parquet")
+_BLANK = b"\xef\xbb\xbf\0 \t\r\n"
 SourceKind = FileKind | Literal["folder", "imap"]
 Item = RawMail | Reject | Skipped
 
@@ -70,7 +71,8 @@ class Source:
 
 
 def find_source(path: Path | str) -> Source:
-    """Return what the path or the address of a mail server names; raises UsageError when that is no mail."""
+    """Return what the path or the address of a mail server names; raises UsageError when that is no mail,
+    CorruptError when it should be."""
     if is_imap_address(str(path)):
         server = parse_imap_address(str(path))
         return Source(Path(server.name), "imap", 0, server=server)
@@ -160,10 +162,19 @@ def _split_inside(path: Path) -> tuple[Path, str]:
 
 
 def _check(source: Source, kind: FileKind | None, where: str) -> None:
-    """Raise UsageError for a file that holds no mail, or of which no folder can be picked."""
+    """Raise for a file that holds no mail or of which no folder can be picked.
+
+    It is CorruptError when it should hold mail by its name or holds nothing but NULs and space, else UsageError.
+    """
     if source.inside and kind not in _SELECTABLE:
         raise UsageError(56, "only an archive or a table has folders inside", where=where,
                          next_step='leave out the "!" and what follows')  # fmt: skip
     is_mail = kind is not None and (kind != "mbox" or any(isinstance(item, RawMail) for item in _read(source)))
-    if not is_mail:
-        raise UsageError(53, "not a mailbox: no mail in it from byte 0 on", where=where, next_step=_NEXT_STEP)
+    if is_mail:
+        return
+    with open_regular(source.path) as file:
+        is_blank = not file.read(SNIFF_BYTES).strip(_BLANK)
+    if is_blank or has_mail_suffix(source.path.name):
+        raise CorruptError(53, "not a mailbox, or damaged: no mail in it from byte 0 on", where=where,
+                           next_step="see that it was copied or downloaded whole")  # fmt: skip
+    raise UsageError(53, "not a mailbox: no mail in it from byte 0 on", where=where, next_step=_NEXT_STEP)

@@ -6,6 +6,7 @@ import os
 import tarfile
 import zipfile
 from pathlib import Path
+from random import Random
 
 import pytest
 
@@ -44,10 +45,13 @@ def test_f02_junk_before_the_first_message_is_a_reject_and_the_mail_is_in(bench:
     assert main(["import", str(path), "--mailbox", str(bench.mailbox), "--inbox", "me"]) == ExitCode.REJECTS
 
 
-def test_f02_nothing_usable_is_never_a_success(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
-    path = bench.put("a.mbox", b"\0" * 100_000)
-    assert main(["import", str(path), "--mailbox", str(bench.mailbox), "--inbox", "me"]) == ExitCode.USAGE
-    assert "not a mailbox" in capsys.readouterr().err
+@pytest.mark.parametrize("data", [b"\0" * 100_000, b"\xef\xbb\xbf", Random(1).randbytes(100_000)], ids=range(3))
+def test_f02_nothing_usable_is_never_a_success(bench: Bench, data: bytes, capsys: pytest.CaptureFixture[str]) -> None:
+    path = bench.put("a.mbox", data)
+    assert main(["import", str(path), "--mailbox", str(bench.mailbox), "--inbox", "me"]) == ExitCode.CORRUPT
+    error = capsys.readouterr().err
+    assert error.startswith("error[E-DAT-53]: not a mailbox, or damaged: no mail in it from byte 0 on")
+    assert error.count("\n") == 1
     assert not bench.mailbox.exists()
 
 

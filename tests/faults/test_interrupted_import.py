@@ -237,10 +237,11 @@ def test_f25_a_second_import_says_who_is_first_and_a_dead_one_locks_nothing(
             time.sleep(60)
         os._exit(0)
     os.read(ready, 1)
-    before, started = bench.mailbox.read_bytes(), time.monotonic()
+    before, started, begun = bench.mailbox.read_bytes(), time.monotonic(), time.process_time()
     try:
         assert main(command) == ExitCode.RESOURCE
-        assert time.monotonic() - started < 15
+        assert time.process_time() - begun < 2
+        assert time.monotonic() - started < 5, "it does not wait for the first; the machine may be busy"
         assert f"locked by pid {process}" in capsys.readouterr().err
         assert bench.mailbox.read_bytes() == before
     finally:

@@ -8,20 +8,23 @@ import signal
 import sqlite3
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from inbox_env.emails import Address, Email
-from inbox_env.errors import ExitCode
+from inbox_env.email_rows import to_row
+from inbox_env.emails import Address, Attachment, Email
+from inbox_env.errors import CorruptError, ExitCode
 from inbox_env.store import EmailStore, build_inbox
-from inbox_env.upkeep import doctor, rebuilding
+from inbox_env.upkeep import doctor, forgetting, rebuilding
 from inbox_env.upkeep.forgetting import forget
 from inbox_env.upkeep.rebuilding import rebuild
 from scripts.cli import main
 
 ANN = Address("Ann", "ann@example.org")
+ME = Address("Me", "me@example.org")
 START = datetime(2001, 5, 1, tzinfo=UTC)
 SET_STATE = "INSERT INTO sources SELECT id, 'imaps://me@host', 'f', 'state', 1 FROM inboxes WHERE name = 'me'"
 
@@ -168,9 +171,59 @@ def test_very_short_mails_leave_traces_too_and_nothing_to_look_for_is_said(
     assert main(["forget", "--mailbox", str(path), "--inbox", "short", "--yes", "--json"]) == 0
     row = json.loads(capsys.readouterr().out)
     assert (row["num_traces"] > 0, row["found_before"], row["found_after"]) == (True, row["num_traces"], 0)
-    build_inbox(path, "tiny", [Email("<1>", START, ANN, (), "hi", "ok")])
+    build_inbox(path, "ten", [Email(f"<{n}>", START, ANN, (ME,), "hi", f"ok {n}") for n in range(10)])
+    assert main(["forget", "--mailbox", str(path), "--inbox", "ten", "--yes", "--json"]) == 0
+    row = json.loads(capsys.readouterr().out)
+    assert row["num_traces"] == row["found_before"] >= 10, "what lies around a short text in the file tells"
+    assert (row["num_short"], row["num_unproved"], row["found_after"]) == (10, 0, 0)
+    build_inbox(path, "tiny", [Email(f"<{n}>", START, Address("", ""), (), "hi", "ok") for n in range(2)])
     assert main(["forget", "--mailbox", str(path), "--inbox", "tiny", "--yes"]) == 0
-    assert "nothing in it was long enough" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "2 Message-IDs too short to be looked for without the mail; nothing in 2 mails was long enough" in out
+
+
+def random_mail(number: int) -> Email:
+    """A mail that shares nothing with any other."""
+    one, two, three, four = (sha256(f"{number} {part}".encode()).hexdigest() for part in range(4))
+    attached = Attachment("a.txt", "text/plain", 9, one * 5)
+    return Email(f"<{one[:20]}@x>", START, ANN, (ME,), two[:20], three * 9, attachments=(attached,), aliases=(four,))
+
+
+@pytest.mark.parametrize("number", [0, 137, 199])
+@pytest.mark.parametrize(("what", "where"), [
+    (0, "my.db"), (4, "my.db-journal"), (5, "my.db-wal"), (6, "my.db.whoosh/x/seg"), ("alias", "my.db"),
+])  # fmt: skip
+def test_what_remains_of_any_one_mail_is_found_wherever_it_is(
+    path: Path, monkeypatch: pytest.MonkeyPatch, number: int, what: int | str, where: str
+) -> None:
+    mails = [random_mail(n) for n in range(200)]
+    build_inbox(path, "gone", mails)
+    left = mails[number].aliases[0] if what == "alias" else to_row(mails[number])[what]
+    write_anew = forgetting._write_anew
+
+    def write_and_leave(connection: sqlite3.Connection, mailbox: Path) -> None:
+        write_anew(connection, mailbox)
+        place = path.parent / where
+        place.parent.mkdir(parents=True, exist_ok=True)
+        with place.open("ab") as file:
+            file.write(b"\0" * 13 + str(left).encode())
+
+    monkeypatch.setattr(forgetting, "_write_anew", write_and_leave)
+    with pytest.raises(CorruptError, match="traces of the inbox are still"):
+        forget(path, "gone")
+
+
+def test_what_remains_in_free_pages_is_found(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    build_inbox(path, "gone", [random_mail(n) for n in range(200)])
+
+    def delete_carelessly(connection: sqlite3.Connection, inbox_id: int) -> None:
+        connection.execute("PRAGMA secure_delete = OFF")
+        connection.execute("DELETE FROM mails WHERE inbox_id = ?", (inbox_id,))
+
+    monkeypatch.setattr(forgetting, "_delete", delete_carelessly)
+    monkeypatch.setattr(forgetting, "_write_anew", lambda *_: None)
+    with pytest.raises(CorruptError, match="traces of the inbox are still"):
+        forget(path, "gone")
 
 
 def test_text_that_is_no_utf8_can_be_forgotten(path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -8,10 +8,11 @@ import threading
 import time
 import zipfile
 from pathlib import Path
+from random import Random
 
 import pytest
 
-from inbox_env.errors import ExitCode, UsageError
+from inbox_env.errors import CorruptError, ExitCode, UsageError
 from inbox_env.ingest import maildir, mbox_split
 from inbox_env.ingest.parse import parse_email
 from inbox_env.ingest.records import MAX_MESSAGE_BYTES, RawMail, Reject, Skipped
@@ -58,10 +59,14 @@ def test_f02_a_file_of_nothing_is_said(tmp_path: Path) -> None:
         ("b.mbox", b"\n\n\n"),
         ("c.mbox", b"text\n" * 99),
         ("d", b"\xef\xbb\xbf"),
+        ("e.mbox", Random(1).randbytes(99_999)),
+        ("f.eml", b"\xef\xbb\xbf\0"),
     ):
-        with pytest.raises(UsageError, match="not a mailbox") as caught:
+        with pytest.raises(CorruptError, match="damaged: no mail in it from byte 0") as caught:
             find_source(put(tmp_path / name, data))
-        assert caught.value.exit_code == ExitCode.USAGE
+        assert caught.value.exit_code == ExitCode.CORRUPT
+    with pytest.raises(UsageError, match="not a mailbox"):
+        find_source(put(tmp_path / "notes.txt", b"text\n" * 99))
 
 
 @pytest.mark.parametrize("line_end", [b"\n", b"\r\n"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import unicodedata
 from pathlib import Path
 
 import pytest
@@ -58,7 +59,14 @@ def test_no_value_raises(value: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "label", ["Spam", "Trash", "Bin", "Corbeille", "Papierkorb", "Lixeira", "迷惑メール", "Корзина"]
+    "label",
+    [
+        *("Spam", "Trash", "Bin", "Corbeille", "Papierkorb", "Lixeira", "迷惑メール", "Корзина"),
+        *("Thùng rác", "Thùng Rác", unicodedata.normalize("NFD", "Thùng rác"), "Thư rác", "אשפה", "דואר זבל", "ספאם"),
+        *("المهملات", "مهـملات", "الرسائل غير المرغوب فيها", "\u200fהאשפה", "هرزنامه", "زباله\u200cدان"),
+        *("Κάδος απορριμμάτων", "Ανεπιθύμητα", "ถังขยะ", "จดหมายขยะ", "ट्रैश करें", "स्पैम", "Кошче", "Отпад"),
+        *("Tong Sampah", "Šiukšliadėžė", "Rämpspost", "Smetnjak", "Coş de gunoi", "Correu brossa", "Mēstules"),
+    ],
 )
 def test_spam_and_trash_are_known_in_many_languages(label: str) -> None:
     assert spam_or_trash(("Archived", label))
