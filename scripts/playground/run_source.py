@@ -11,6 +11,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,8 @@ from scripts.playground.run_index import Row, TrajectoryFile, number_groups
 from scripts.playground.run_mail import RunMail, find_mail, section
 
 LOOK_AGAIN_SECONDS = 0.5
+WRITING_SECONDS = 10.0
+NUM_LOOKED_AT = 1_000
 _STEP = re.compile(r"step-(\d+)\.jsonl")
 GRADES = "grades.jsonl"
 _CONFIGS = ("config.json", "settings.json")
@@ -113,25 +116,26 @@ class Source:
 
     def notes(self) -> list[str]:
         """Return what whoever looks should know: lines that could not be read, one being written, missing mail."""
-        return [*self._file_notes(), *([self.mail.note] if self.mail.note else [])]
+        return [*self.losses(), *([self.mail.note] if self.mail.note else [])]
 
     def sets(self) -> list[dict[str, Any]]:
         """Return the sets of episodes with their sizes: training, and every other file."""
         sizes = Counter(row.set for row in self.rows())
         return [{"name": name, "num_episodes": size} for name, size in sizes.items()]
 
-    def _file_notes(self) -> Iterator[str]:
+    def losses(self) -> Iterator[str]:
+        """Yield what of the files is not among the rows."""
         for file in self.files():
             if file.num_bad:
                 named = "; ".join(f"line {line}: {reason}" for line, reason in file.bad[:3])
                 lines = "1 line is" if file.num_bad == 1 else f"{file.num_bad} lines are"
                 yield f"{file.name}: {lines} no trajectory and left out ({named})"
             if file.is_torn:
-                yield f"{file.name}: the last line is still being written"
+                yield f"{file.name}: {_torn(file.path)}"
 
     def _paths(self) -> dict[str, Path]:
         if self.path.is_file():
-            return {self.path.name: self.path}
+            return {self.path.name: self.path} if self._files or _begins_with_episodes(self.path) else {}
         nested = {f"{name}/{path.name}": path for name in _FOLDERS for path in (self.path / name).glob("*.jsonl")}
         return nested or {path.name: path for path in self.path.glob("*.jsonl") if _holds_trajectories(path)}
 
@@ -185,15 +189,33 @@ def _ladder(config: dict[str, Any]) -> LadderConfig:
         return LadderConfig()
 
 
+def _torn(path: Path) -> str:
+    """Return what to say of a last line without its end: lines are written at once, so an old one is never finished."""
+    try:
+        is_old = time.time() - path.stat().st_mtime > WRITING_SECONDS
+    except FileNotFoundError:
+        is_old = False
+    return "the last line was cut off: its episode is left out" if is_old else "the last line is still being written"
+
+
 def _step(path: Path) -> int | None:
     found = _STEP.fullmatch(path.name)
     return int(found[1]) if found else None
 
 
 def _holds_trajectories(path: Path) -> bool:
-    """Return whether the first whole line is a trajectory, or an empty file may still get one."""
+    """Return whether the first line is a trajectory."""
     with path.open("rb") as file:
-        line = file.readline()
+        return _is_episode(file.readline())
+
+
+def _begins_with_episodes(path: Path) -> bool:
+    """Return whether a file that was named holds a trajectory, be its first lines damaged."""
+    with path.open("rb") as file:
+        return any(map(_is_episode, islice(file, NUM_LOOKED_AT)))
+
+
+def _is_episode(line: bytes) -> bool:
     try:
         Trajectory.model_validate_json(line)
     except ValidationError:

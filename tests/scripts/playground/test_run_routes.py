@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from inbox_env.search.base import SearchQuery
 from inbox_env.trajectory import read_trajectories, write_trajectories
 from scripts.benchmark_grades import grade, write_grades
 from scripts.cli import main
+from scripts.playground import export_html
 from scripts.playground.export_html import as_data
 from scripts.playground.mail_routes import parse_query
 from scripts.playground.replay import typed
@@ -125,7 +127,7 @@ def test_without_its_mailbox_an_episode_shows_what_was_recorded_and_says_so(run,
     alone = tmp_path / "alone.jsonl"
     write_trajectories(alone, read_trajectories(run / STEP_1))
     with viewed(alone) as url:
-        assert "mailbox was not found" in " ".join(get(f"{url}/api/runs/0/rows")["notes"])
+        assert "No mailbox is named here" in " ".join(get(f"{url}/api/runs/0/rows")["notes"])
         episode = get(f"{url}/api/runs/0/episode", file="alone.jsonl", line=1)
         assert "not found" in episode["note"]
         contents = [call["content"] for name, card in episode["events"] if name == "turn" for call in card["calls"]]
@@ -176,7 +178,7 @@ def test_a_benchmark_is_shown_with_its_grades_and_its_own_mailbox(folder, tmp_pa
         assert [(row["kind"], row["outcome"]) for row in shown["items"]] == [
             (one.kind, one.outcome) for one in sorted(grades, key=lambda one: one.file)
         ]
-        assert "mailbox was not found" in " ".join(shown["notes"])
+        assert "No mailbox is named here" in " ".join(shown["notes"])
     (bench / "settings.json").write_text(json.dumps({"mailbox": [str(mailbox)]}), encoding="utf-8")
     with viewed(bench) as url:
         assert get(f"{url}/api/runs/0/rows")["notes"] == []
@@ -244,6 +246,24 @@ def test_an_export_stands_alone_and_no_text_can_leave_its_data(url, run, tmp_pat
     assert "<" not in scripts[0][1]
     assert json.loads(scripts[0][1])["episodes"][0]["item"]["policy"].startswith("</script>")
     assert not re.search(r"""(?:src|href)\s*=\s*["']?(?:https?:)?//|@import|url\(""", page.replace(scripts[0][1], ""))
+
+
+def test_an_export_says_what_was_lost_and_how_to_get_the_rest(run, tmp_path, monkeypatch, capsys):
+    path, out = tmp_path / "torn.jsonl", tmp_path / "page.html"
+    whole = (run / STEP_1).read_bytes()
+    path.write_bytes(whole[:-100])
+    os.utime(path, (0, 0))
+    num_rows = whole.count(b"\n") - 1
+    monkeypatch.setattr(export_html, "MAX_EXPORTED", 3)
+    assert main(["view", str(path), "--export", str(out)]) == 0
+    said = capsys.readouterr()
+    assert "torn.jsonl: the last line was cut off" in said.err
+    assert f"3 of {num_rows} episodes" in said.out
+    assert "--skip 3" in said.out
+    assert "the last line was cut off" in out.read_text(encoding="utf-8").partition("<script")[0]
+    assert main(["view", str(path), "--export", str(out), "--skip", str(num_rows - 1)]) == 0
+    assert f"1 of {num_rows} episodes\n" in capsys.readouterr().out.replace(str(out), "")
+    assert main(["view", str(path), "--export", str(out), "--skip", str(num_rows)]) == 2
 
 
 def test_an_export_holds_the_mails_that_were_opened_and_no_others(url, run):
@@ -317,6 +337,11 @@ def test_a_run_that_is_not_there_is_one_clear_line(tmp_path, monkeypatch, capsys
     assert main(["view"]) == 2
     assert main(["view", "missing"]) == 2
     assert main(["view", "missing", "--id", "x"]) == 2
+    Path("mail.mbox").write_text("From ann@example.org\nSubject: Boat\n\nyes\n", encoding="utf-8")
+    Path("empty.jsonl").touch()
+    assert main(["view", "mail.mbox"]) == 2
+    assert main(["view", "empty.jsonl"]) == 2
     errors = capsys.readouterr().err.splitlines()
-    assert len(errors) == 3
+    assert len(errors) == 5
+    assert all("E-USE-81" in line for line in errors[3:])
     assert all(line.startswith("error[E-USE-") for line in errors)
