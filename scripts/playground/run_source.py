@@ -17,6 +17,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from agent.episode_journal import file_name
 from agent.grpo.advantages import step_advantages
 from agent.grpo.grading import countable
 from inbox_env.errors import UsageError
@@ -26,8 +27,10 @@ from rewards.base import Reward
 from rewards.ladder import LadderConfig
 from scripts.benchmark_grades import read_grades
 from scripts.playground.run_curves import Curves
+from scripts.playground.run_facts import MAX_POLICY_CHARS, policy_names
 from scripts.playground.run_index import Row, TrajectoryFile, number_groups
 from scripts.playground.run_mail import RunMail, find_mail, section
+from scripts.terminal import safe_line
 
 LOOK_AGAIN_SECONDS = 0.5
 WRITING_SECONDS = 10.0
@@ -77,6 +80,7 @@ class Source:
                 self._files[name] = file  # not before: others may be looking
             for name in self._files.keys() - paths.keys():
                 del self._files[name]
+            self._name_sets()
             self._looked = time.monotonic()
 
     def rows(self) -> list[Row]:
@@ -148,6 +152,15 @@ class Source:
         for row in file.rows:
             if (grade := by_line.get(row.line)) and grade.question == row.question_id:
                 row.kind, row.outcome = row.kind or grade.kind, row.outcome or grade.outcome.value
+
+    def _name_sets(self) -> None:
+        """Call the episodes of a policy by its name in the summary: its file is not always called so."""
+        names = {file_name(name): safe_line(name, MAX_POLICY_CHARS) for name in policy_names(self.folder)}
+        for file in self._files.values():
+            name = names.get(Path(file.name).name) if file.step is None else None
+            if name and file.rows and file.rows[-1].set != name:
+                for row in file.rows:
+                    row.set = name
 
     def _weigh(self, file: TrajectoryFile) -> None:
         """Number the groups of a file; where several rollouts of a question were compared, with advantages."""

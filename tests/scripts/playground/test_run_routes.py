@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import subprocess
 import sys
@@ -20,7 +19,6 @@ from inbox_env.search.base import SearchQuery
 from inbox_env.trajectory import read_trajectories, write_trajectories
 from scripts.benchmark_grades import grade, write_grades
 from scripts.cli import main
-from scripts.playground import export_html
 from scripts.playground.export_html import as_data
 from scripts.playground.mail_routes import parse_query
 from scripts.playground.replay import typed
@@ -246,24 +244,6 @@ def test_an_export_stands_alone_and_no_text_can_leave_its_data(url, run, tmp_pat
     assert "<" not in scripts[0][1]
     assert json.loads(scripts[0][1])["episodes"][0]["item"]["policy"].startswith("</script>")
     assert not re.search(r"""(?:src|href)\s*=\s*["']?(?:https?:)?//|@import|url\(""", page.replace(scripts[0][1], ""))
-
-
-def test_an_export_says_what_was_lost_and_how_to_get_the_rest(run, tmp_path, monkeypatch, capsys):
-    path, out = tmp_path / "torn.jsonl", tmp_path / "page.html"
-    whole = (run / STEP_1).read_bytes()
-    path.write_bytes(whole[:-100])
-    os.utime(path, (0, 0))
-    num_rows = whole.count(b"\n") - 1
-    monkeypatch.setattr(export_html, "MAX_EXPORTED", 3)
-    assert main(["view", str(path), "--export", str(out)]) == 0
-    said = capsys.readouterr()
-    assert "torn.jsonl: the last line was cut off" in said.err
-    assert f"3 of {num_rows} episodes" in said.out
-    assert "--skip 3" in said.out
-    assert "the last line was cut off" in out.read_text(encoding="utf-8").partition("<script")[0]
-    assert main(["view", str(path), "--export", str(out), "--skip", str(num_rows - 1)]) == 0
-    assert f"1 of {num_rows} episodes\n" in capsys.readouterr().out.replace(str(out), "")
-    assert main(["view", str(path), "--export", str(out), "--skip", str(num_rows)]) == 2
 
 
 def test_an_export_holds_the_mails_that_were_opened_and_no_others(url, run):
