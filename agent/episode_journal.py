@@ -5,12 +5,16 @@ A last line without its line break is what the killed process was writing: it is
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
+from hashlib import sha256
 from pathlib import Path
 
 from inbox_env.actions import StopReason
 from inbox_env.errors import CorruptError
 from inbox_env.trajectory import Trajectory, write_trajectories
+
+MAX_NAME_CHARS = 120
 
 
 class EpisodeJournal:
@@ -58,3 +62,10 @@ class EpisodeJournal:
     def _whole_lines(self) -> bytes:
         data = self.path.read_bytes()
         return data[: data.rfind(b"\n") + 1]
+
+
+def file_name(policy: str) -> str:
+    """Return what the file of a policy's trajectories is called; where no file can be called so, with a digest."""
+    plain = re.sub(r"[^A-Za-z0-9.+-]+", "_", policy)
+    digest = "" if plain == policy else "-" + sha256(policy.encode()).hexdigest()[:6]  # two stay apart
+    return f"{plain[:MAX_NAME_CHARS]}{digest}.jsonl"

@@ -7,13 +7,11 @@ files.
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import Callable, Mapping, Sequence
-from hashlib import sha256
 from pathlib import Path
 
 from agent.arena import Arena
-from agent.episode_journal import EpisodeJournal
+from agent.episode_journal import EpisodeJournal, file_name
 from agent.evaluate import PolicyReport, Role, summarise
 from agent.policy import Policy
 from agent.rollout import check_errors, rollout_many
@@ -21,8 +19,6 @@ from inbox_env.questions import Question
 from inbox_env.trajectory import Trajectory
 from rewards.grader import Grader
 from rewards.ladder import Mode
-
-MAX_NAME_CHARS = 120
 
 
 class EvaluationFolder:
@@ -79,10 +75,8 @@ class EvaluationFolder:
         return {one.question_id: one for one in judged}
 
     def path(self, name: str) -> Path:
-        """Return the file of a policy's trajectories; a name that no file can have gets a digest: two stay apart."""
-        plain = re.sub(r"[^A-Za-z0-9.+-]+", "_", name)
-        digest = "" if plain == name else "-" + sha256(name.encode()).hexdigest()[:6]
-        return self.folder / f"{plain[:MAX_NAME_CHARS]}{digest}.jsonl"
+        """Return the file of a policy's trajectories."""
+        return self.folder / file_name(name)
 
     def trajectories(self, name: str, *, with_errors: bool = False) -> dict[str, Trajectory]:
         """Return the episodes on file of a policy, by question id; those that an outage ended only if asked for."""

@@ -80,9 +80,7 @@ class Database:
     @classmethod
     def open(cls, path: Path, limit_seconds: float = STATEMENT_SECONDS) -> Database:
         """Return the opened file; raises UsageError when it is missing, CorruptError when it is no mailbox."""
-        if not path.is_file():
-            next_step = "make one with `mailsleuth import`"
-            raise UsageError(30, "no such mailbox file", where=str(path), next_step=next_step)
+        check_readable(path)
         _roll_back(path)
         database = cls(path, limit_seconds)
         database._check_schema()
@@ -190,6 +188,17 @@ class Database:
         what = f"the mailbox cannot be read: {cause(error)}"
         next_step = f"mailsleuth doctor --full {self.path}"
         return CorruptError(32, what, where=str(self.path), next_step=next_step)
+
+
+def check_readable(path: Path) -> None:
+    """Raise UsageError when there is no file at `path`, or one that may not be read: SQLite's words tell neither."""
+    if not path.is_file():
+        raise UsageError(30, "no such mailbox file", where=str(path), next_step="make one with `mailsleuth import`")
+    try:
+        path.open("rb").close()
+    except PermissionError as error:
+        what = "the mailbox cannot be read"
+        raise UsageError(29, what, where=str(path), next_step="check its permissions") from error
 
 
 def cause(error: Exception) -> str:

@@ -22,8 +22,9 @@ from inbox_env.database import (
     SCHEMA_VERSION,
     SELECT_SCHEMA,
     TABLES,
+    check_readable,
 )
-from inbox_env.errors import CorruptError, UsageError
+from inbox_env.errors import CorruptError
 from inbox_env.threads import ThreadFinder
 
 UPDATE_SCHEMA = "UPDATE mailsleuth_schema SET version = ?"
@@ -69,8 +70,7 @@ def create_indexes(connection: sqlite3.Connection) -> None:
 
 def is_current(path: Path) -> bool:
     """Whether the file at `path` has this version's schema; raises UsageError or CorruptError when it has none."""
-    if not path.is_file():
-        raise UsageError(30, "no such mailbox file", where=str(path), next_step="make one with `mailsleuth import`")
+    check_readable(path)
     with _explained(path), closing(sqlite3.connect(path)) as connection:
         return bool(connection.execute(SELECT_SCHEMA).fetchone() == (SCHEMA_VERSION,))
 
@@ -91,8 +91,8 @@ def _explained(path: Path) -> Iterator[None]:
     try:
         yield
     except (sqlite3.DatabaseError, ValueError, KeyError, TypeError) as error:
-        what = "not a mailsleuth mailbox, or damaged"
-        next_step = "name another file; `mailsleuth doctor --rebuild` mends a damaged mailbox"
+        what = "not a mailsleuth mailbox, or too damaged to be mended"  # a rebuild begins with these reads too
+        next_step = "name another file, or import the mail again into a new one"
         raise CorruptError(30, what, where=str(path), next_step=next_step) from error
 
 

@@ -87,7 +87,7 @@ def _view(report: BenchReport) -> dict[str, Any]:
         "best": next((row for row in rows if row.name == report.contestant), None),
         "test": next((one for one in report.comparisons if one.policy == report.contestant), None),
         "rows": rows,
-        "role_words": ROLE_WORDS,
+        "role_words": {**ROLE_WORDS, "base": "model"},  # nothing here was played before and after a training
         "num_seeds": max(row.num_seeds for row in rows),
         "comparisons": sorted(report.comparisons, key=lambda one: one.p_holm),
         "detect": report.detect,

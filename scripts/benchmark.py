@@ -39,6 +39,7 @@ from scripts.benchmark_injection import ALL, OrderRow, check_contained, order_ro
 from scripts.benchmark_judge import judge_config, judge_episodes
 from scripts.benchmark_options import add_options, check_options
 from scripts.benchmark_published import read_published
+from scripts.benchmark_selection import check_mode, left_out
 from scripts.benchmark_settings import check_settings, note_terms, read_settings
 from scripts.benchmark_suites import Source, Suite, load_suite, open_sources
 from scripts.benchmark_summary import BenchRow, Comparison, compare, find_unreachable, make_row, markdown
@@ -46,7 +47,7 @@ from scripts.benchmark_terms import noted_terms, read_like, terms_of, warnings
 from scripts.consent import confirm_sending
 from scripts.report import policies_table
 from scripts.run_folder import Summary
-from scripts.terminal import console, safe_line
+from scripts.terminal import console, plural, safe_line
 
 Episodes = list[tuple[Trajectory, Grade]]
 
@@ -100,6 +101,7 @@ def run(args: argparse.Namespace) -> int:
         limit=limit,
         limits=like.limits if like else None,
     )
+    _warn(check_mode(arena.questions, args.mode or suite.mode, str(args.questions or args.suite or "")))
     _check_policies(contenders, arena, suite)
     judge = judge_config(args.judge)
     confirm_sending(specs, is_agreed=args.yes_send, judge=judge)
@@ -153,7 +155,7 @@ def _folder(args: argparse.Namespace, suite: Suite, arena: Arena) -> EvaluationF
         args.mode or suite.mode,
         deadline_seconds=args.deadline,
         fail_share=args.fail_on_error,
-        on_warning=lambda text: print(f"warning: {safe_line(text)}", file=sys.stderr),
+        on_warning=_warn,
     )
 
 
@@ -227,7 +229,8 @@ def _conclude(bench: Bench) -> None:
         *_cost_notes(bench),
         *_order_notes(bench, played, orders),
     ]
-    title = f"{bench.suite.title}: {len(bench.questions):,} questions"
+    title = f"{bench.suite.title}: {plural(len(bench.questions), 'question')}"
+    _warn(left_out(args.out, summary))
     _write(args.out / "summary.json", json.dumps(summary, indent=1) + "\n")
     _write(args.out / "report.md", markdown(title, rows, comparisons, published, notes, orders))
     report = BenchReport(bench.suite.title, bench.suite.about, rows, comparisons, published, notes, played,
@@ -276,7 +279,7 @@ def _asked(bench: Bench) -> str:
     judge = f"; what no rule decides is judged by {bench.args.judge}" if bench.args.judge else ""
     return (
         f"mode {bench.mode}; {inboxes} inbox{'es' * (inboxes > 1)}; "
-        f"{num_unanswerable} questions are unanswerable{tools}{judge}"
+        f"{plural(num_unanswerable, 'question')} {'is' if num_unanswerable == 1 else 'are'} unanswerable{tools}{judge}"
     )
 
 
@@ -307,11 +310,17 @@ def _print(
     out = console()
     out.print(policies_table(Summary.model_validate(summary)))
     for one in comparisons:
-        counts = f"{one.only_policy} questions right only by {one.policy}, {one.only_baseline} only by {one.baseline}"
+        only = plural(one.only_policy, "question")
+        counts = f"{only} right only by {one.policy}, {one.only_baseline:,} only by {one.baseline}"
         out.print(safe_line(f"{counts}: p = {one.p_holm:.2g}"))
     for note in notes:
         out.print(safe_line(note))
     out.print(safe_line(f"wrote {args.out / 'report.html'}, report.md, summary.json and grades.jsonl"))
+
+
+def _warn(text: str) -> None:
+    if text:
+        print(f"warning: {safe_line(text)}", file=sys.stderr)
 
 
 def _write(path: Path, text: str) -> None:

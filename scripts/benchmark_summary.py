@@ -186,8 +186,8 @@ def markdown(
     orders: Sequence[OrderRow] = (),
 ) -> str:
     """Return the report: tables of policies, comparisons, planted mails, errors and published figures, notes below."""
-    head = ("policy", "right", "95 %", "95 % by inbox", "found", "read", "cited", "wrong", "abstained right",
-            "abstained wrong", "turns", "invalid", "median s", "p95 s", "$ per 1,000")  # fmt: skip
+    head = ("policy", "right", "95 %", "95 % by inbox", "found", "read", "cited", "wrong", "abstained rightly",
+            "abstained wrongly", "turns", "invalid", "median s", "p95 s", "$ per 1,000")  # fmt: skip
     table = [head, *map(_row_cells, sorted(rows, key=lambda row: -row.accuracy))]
     lines = [f"# {_cell(title)}", "", *_table(table), ""]
     if comparisons:

@@ -43,8 +43,6 @@ def run(args: argparse.Namespace) -> int:
         raise UsageError(91, "no mailbox and no run named", next_step="mailsleuth doctor PATH")
     if path.is_dir():
         return _examine_run(path, args)
-    if not path.is_file():
-        raise UsageError(30, "no such mailbox file", where=str(path), next_step="make one with `mailsleuth import`")
     is_migrated = False
     if not is_current(path):
         with mailbox_lock(path):

@@ -9,6 +9,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+from pydantic import ValidationError
+
 from inbox_env.actions import ToolCall, ToolResult
 from inbox_env.rendering import ResultStyle
 from inbox_env.tools import Toolbox
@@ -29,9 +31,7 @@ _INSTRUCTIONS = (
 
 def make_server(answers: Answers) -> MCPServer[Any]:
     """Return the server of one inbox."""
-    from mcp.server.mcpserver import MCPServer
-
-    server: MCPServer[Any] = MCPServer("mailsleuth", instructions=_INSTRUCTIONS, log_level="ERROR")
+    server = _server()
     toolbox = Toolbox(answers.inbox, end_of(answers.today), ResultStyle())
 
     @server.tool()
@@ -54,11 +54,35 @@ def make_server(answers: Answers) -> MCPServer[Any]:
         return execute(toolbox, "search_emails", {"keywords": keywords, "page": page, **arguments})
 
     @server.tool()
-    def read_email(id: str, page: int = 1) -> str:
+    def read_email(id: int | str, page: int = 1) -> str:
         """Open one mail by its number or Message-ID; long mails have several pages."""
         return execute(toolbox, "read_email", {"id": id, "page": page})
 
     return server
+
+
+def _server() -> MCPServer[Any]:
+    """Return a server without tools, whose word on wrong arguments is one line of our own."""
+    from mcp.server.mcpserver import MCPServer
+    from mcp.server.mcpserver.exceptions import ToolError
+
+    class Server(MCPServer[Any]):
+        async def call_tool(self, name: str, arguments: dict[str, Any], context: Any = None) -> Any:
+            try:
+                return await super().call_tool(name, arguments, context)
+            except ToolError as error:
+                if isinstance(error.__cause__, ValidationError):
+                    raise ToolError(wrong_argument(error.__cause__)) from error
+                raise
+
+    return Server("mailsleuth", instructions=_INSTRUCTIONS, log_level="ERROR")
+
+
+def wrong_argument(error: ValidationError) -> str:
+    """Return which argument is missing or wrong, in one line that repeats nothing of what was sent."""
+    first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+    place = ".".join(str(part) for part in first["loc"] if part not in ("int", "str"))  # not the members of a union
+    return f"error: {place}: " + ("is missing" if first["type"] == "missing" else first["msg"].lower())
 
 
 def execute(toolbox: Toolbox, name: str, arguments: dict[str, Any]) -> str:

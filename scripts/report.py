@@ -24,6 +24,7 @@ from scripts.report_views import ROLE_WORDS, charts, headline, in_order, sample_
 from scripts.run_folder import RunFolder, Summary, read_run_folder
 from scripts.terminal import console, safe, safe_line
 
+NAME_WIDTH = 16
 _MARKDOWN_MARKS = re.compile(r"([\\`*_{}\[\]()#+!|<>~&])")
 
 
@@ -55,8 +56,8 @@ def write_report(run: Path) -> None:
 def policies_table(summary: Summary) -> Table:
     """Return the policies side by side, for a terminal of 80 columns."""
     table = Table(box=SIMPLE, header_style="bold", pad_edge=False)
-    table.add_column("policy", min_width=16, overflow="fold")
-    for name in ("right", "95 %", "found", "wrong", "abstained", "turns", "invalid"):
+    table.add_column("policy", min_width=NAME_WIDTH, overflow="fold")
+    for name in ("right", "95 %", "found", "wrong", "rightly\nabstained", "turns", "invalid"):
         table.add_column(name, justify="right", no_wrap=True)
     split = None
     for policy in in_order(summary.policies):
@@ -65,7 +66,7 @@ def policies_table(summary: Summary) -> Table:
             table.add_section()
             table.add_row(f"{safe_line(split, 20)}: {policy.num_questions:,}", style="dim")
         table.add_row(
-            safe_line(policy.name, 40),
+            _folded(safe_line(policy.name, 40)),
             percent(policy.accuracy),
             "-".join(f"{100 * bound:.0f}" for bound in policy.ci95),
             percent(policy.found),
@@ -76,6 +77,16 @@ def policies_table(summary: Summary) -> Table:
             style="bold" if policy.role == "trained" else None,
         )
     return table
+
+
+def _folded(name: str) -> str:
+    """Return a long name on several lines, broken after a +, a / or a blank where that is possible."""
+    lines = [""]
+    for part in re.findall(r"[^+/ ]*[+/ ]?", name):
+        if lines[-1] and len(lines[-1] + part) > NAME_WIDTH:
+            lines.append("")
+        lines[-1] += part
+    return "\n".join(line.rstrip() for line in lines)
 
 
 def _view(folder: RunFolder) -> dict[str, Any]:

@@ -8,12 +8,14 @@ policies can be compared on the same question. Mails are shown where the run's m
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from inbox_env.errors import ExitCode, UsageError
 from scripts.page_options import add_page_arguments
 from scripts.policy_choices import RUNS
+from scripts.terminal import plural, safe_line
 
 if TYPE_CHECKING:
     from scripts.playground.run_source import Source
@@ -28,6 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--export", type=Path, metavar="FILE.html", help="write the first episodes there, and end")
     parser.add_argument("--id", metavar="ID", help="with --export: only the episodes of this question")
+    parser.add_argument("--skip", type=int, default=0, metavar="N", help="with --export: without the first N episodes")
     add_page_arguments(parser)
 
 
@@ -35,8 +38,9 @@ def run(args: argparse.Namespace) -> int:
     """Show and return the exit code."""
     from scripts.playground.run_source import Source  # the server's libraries are of no use to --help
 
-    if args.id and not args.export:
-        raise UsageError(1, "--id without --export", next_step="search the question on the page")
+    if (args.id or args.skip) and not args.export:
+        option = "--id" if args.id else "--skip"
+        raise UsageError(1, f"{option} without --export", next_step="search the question on the page")
     sources = [Source(path, args.mailbox, args.questions) for path in args.source or _all_runs()]
     if args.export:
         return _export(args, sources[0])
@@ -53,8 +57,15 @@ def _export(args: argparse.Namespace, source: Source) -> int:
     rows = [row for row in source.rows() if args.id in (None, row.question_id)]
     if not rows:
         raise UsageError(2, "no such episode", where=str(source.path), next_step="choose another --id")
-    args.export.write_text(export_page(source, rows[:MAX_EXPORTED], num_all=len(rows)), encoding="utf-8")
-    print(f"wrote {args.export}: {min(len(rows), MAX_EXPORTED)} of {len(rows)} episodes")
+    if not 0 <= args.skip < len(rows):
+        raise UsageError(4, f"--skip is from 0 to {len(rows) - 1} here", where=str(source.path))
+    chosen = rows[args.skip : args.skip + MAX_EXPORTED]
+    args.export.write_text(export_page(source, chosen, num_all=len(rows)), encoding="utf-8")
+    for loss in source.losses():
+        print(safe_line(f"warning: {loss}"), file=sys.stderr)
+    print(f"wrote {args.export}: {len(chosen):,} of {plural(len(rows), 'episode')}")
+    if (end := args.skip + len(chosen)) < len(rows):
+        print(f"the next are written with --skip {end}, those of one question with --id")
     return ExitCode.OK
 
 

@@ -11,6 +11,7 @@ import re
 from base64 import b64encode
 from collections.abc import Iterator, Sequence
 from hashlib import sha256
+from html import escape
 from typing import TYPE_CHECKING, Any
 
 from starlette.exceptions import HTTPException
@@ -43,7 +44,7 @@ _PAGE = """<!doctype html>
 <style>{style}</style>
 </head>
 <body>
-<header id="top"></header>
+<div><header id="top"></header><ul class="notes">{notes}</ul></div>
 <main id="view" tabindex="-1"></main>
 <div id="announcer" class="hidden" role="status" aria-live="polite"></div>
 <noscript>This file needs JavaScript. It asks no network for anything.</noscript>
@@ -64,7 +65,8 @@ def export_page(source: Source, rows: Sequence[Row], *, num_all: int) -> str:
     )
     data = {"source": source.name, "num_all": num_all, "episodes": episodes}
     title = "1 episode" if len(rows) == 1 else f"{len(rows)} episodes"
-    return _PAGE.format(policy=policy, title=title, style=style, data=as_data(data), script=script)
+    notes = "".join(f"<li>{escape(note)}</li>" for note in source.losses())
+    return _PAGE.format(policy=policy, title=title, style=style, notes=notes, data=as_data(data), script=script)
 
 
 def as_data(value: Any) -> str:

@@ -5,6 +5,7 @@ Whatever is missing or damaged is left out: the files are written while somebody
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,11 +17,20 @@ from agent.grpo.live_doctor import FILE
 from scripts.terminal import safe_line
 
 MAX_FINDINGS = 50
+MAX_POLICY_CHARS = 80
 
 
 def run_facts(folder: Path) -> dict[str, Any]:
     """Return the policies of `summary.json`, the best first, and the newest findings of `doctor.jsonl`."""
     return {"policies": list(_policies(folder / "summary.json")), "findings": list(_findings(folder / FILE))}
+
+
+def policy_names(folder: Path) -> list[str]:
+    """Return what the summary of a run or of a benchmark calls its policies."""
+    try:
+        return [str(row["name"]) for row in json.loads((folder / "summary.json").read_bytes())["policies"]]
+    except (OSError, ValueError, TypeError, KeyError):
+        return []
 
 
 def _policies(path: Path) -> Iterator[dict[str, Any]]:
@@ -35,7 +45,7 @@ def _policies(path: Path) -> Iterator[dict[str, Any]]:
         return
     for policy in in_order(summary.policies):
         yield {
-            "name": safe_line(policy.name, 80),
+            "name": safe_line(policy.name, MAX_POLICY_CHARS),
             "role": ROLE_WORDS[policy.role],
             "split": safe_line(policy.split, 40),
             "num_questions": policy.num_questions,

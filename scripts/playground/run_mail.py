@@ -60,8 +60,13 @@ def find_mail(
         return RunMail([Library(mailbox)], given or _questions(config, near))
     pairs = list(_places(config, near))
     libraries = [library for path, _ in pairs if (library := _opened(path))]
-    note = "" if libraries else "The mailbox was not found: replays show what was recorded. Start with --mailbox FILE."
-    return RunMail(libraries, given or _questions(config, near), note)
+    return RunMail(libraries, given or _questions(config, near), "" if libraries else _missing(config))
+
+
+def _missing(config: Mapping[str, Any]) -> str:
+    """Return the note on mail that is not shown; it was looked for only where a configuration names it."""
+    what = "The mailbox was not found" if config.get("mailbox") or config.get("data") else "No mailbox is named here"
+    return f"{what}: replays show what was recorded. Start with --mailbox FILE."
 
 
 def _places(config: Mapping[str, Any], near: Path) -> Iterator[tuple[Path, Path]]:

@@ -11,11 +11,13 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
+from agent.episode_journal import file_name
 from agent.grpo.advantages import step_advantages
 from agent.grpo.grading import countable
 from inbox_env.errors import UsageError
@@ -25,10 +27,14 @@ from rewards.base import Reward
 from rewards.ladder import LadderConfig
 from scripts.benchmark_grades import read_grades
 from scripts.playground.run_curves import Curves
+from scripts.playground.run_facts import MAX_POLICY_CHARS, policy_names
 from scripts.playground.run_index import Row, TrajectoryFile, number_groups
 from scripts.playground.run_mail import RunMail, find_mail, section
+from scripts.terminal import safe_line
 
 LOOK_AGAIN_SECONDS = 0.5
+WRITING_SECONDS = 10.0
+NUM_LOOKED_AT = 1_000
 _STEP = re.compile(r"step-(\d+)\.jsonl")
 GRADES = "grades.jsonl"
 _CONFIGS = ("config.json", "settings.json")
@@ -74,6 +80,7 @@ class Source:
                 self._files[name] = file  # not before: others may be looking
             for name in self._files.keys() - paths.keys():
                 del self._files[name]
+            self._name_sets()
             self._looked = time.monotonic()
 
     def rows(self) -> list[Row]:
@@ -113,25 +120,26 @@ class Source:
 
     def notes(self) -> list[str]:
         """Return what whoever looks should know: lines that could not be read, one being written, missing mail."""
-        return [*self._file_notes(), *([self.mail.note] if self.mail.note else [])]
+        return [*self.losses(), *([self.mail.note] if self.mail.note else [])]
 
     def sets(self) -> list[dict[str, Any]]:
         """Return the sets of episodes with their sizes: training, and every other file."""
         sizes = Counter(row.set for row in self.rows())
         return [{"name": name, "num_episodes": size} for name, size in sizes.items()]
 
-    def _file_notes(self) -> Iterator[str]:
+    def losses(self) -> Iterator[str]:
+        """Yield what of the files is not among the rows."""
         for file in self.files():
             if file.num_bad:
                 named = "; ".join(f"line {line}: {reason}" for line, reason in file.bad[:3])
                 lines = "1 line is" if file.num_bad == 1 else f"{file.num_bad} lines are"
                 yield f"{file.name}: {lines} no trajectory and left out ({named})"
             if file.is_torn:
-                yield f"{file.name}: the last line is still being written"
+                yield f"{file.name}: {_torn(file.path)}"
 
     def _paths(self) -> dict[str, Path]:
         if self.path.is_file():
-            return {self.path.name: self.path}
+            return {self.path.name: self.path} if self._files or _begins_with_episodes(self.path) else {}
         nested = {f"{name}/{path.name}": path for name in _FOLDERS for path in (self.path / name).glob("*.jsonl")}
         return nested or {path.name: path for path in self.path.glob("*.jsonl") if _holds_trajectories(path)}
 
@@ -144,6 +152,15 @@ class Source:
         for row in file.rows:
             if (grade := by_line.get(row.line)) and grade.question == row.question_id:
                 row.kind, row.outcome = row.kind or grade.kind, row.outcome or grade.outcome.value
+
+    def _name_sets(self) -> None:
+        """Call the episodes of a policy by its name in the summary: its file is not always called so."""
+        names = {file_name(name): safe_line(name, MAX_POLICY_CHARS) for name in policy_names(self.folder)}
+        for file in self._files.values():
+            name = names.get(Path(file.name).name) if file.step is None else None
+            if name and file.rows and file.rows[-1].set != name:
+                for row in file.rows:
+                    row.set = name
 
     def _weigh(self, file: TrajectoryFile) -> None:
         """Number the groups of a file; where several rollouts of a question were compared, with advantages."""
@@ -185,15 +202,33 @@ def _ladder(config: dict[str, Any]) -> LadderConfig:
         return LadderConfig()
 
 
+def _torn(path: Path) -> str:
+    """Return what to say of a last line without its end: lines are written at once, so an old one is never finished."""
+    try:
+        is_old = time.time() - path.stat().st_mtime > WRITING_SECONDS
+    except FileNotFoundError:
+        is_old = False
+    return "the last line was cut off: its episode is left out" if is_old else "the last line is still being written"
+
+
 def _step(path: Path) -> int | None:
     found = _STEP.fullmatch(path.name)
     return int(found[1]) if found else None
 
 
 def _holds_trajectories(path: Path) -> bool:
-    """Return whether the first whole line is a trajectory, or an empty file may still get one."""
+    """Return whether the first line is a trajectory."""
     with path.open("rb") as file:
-        line = file.readline()
+        return _is_episode(file.readline())
+
+
+def _begins_with_episodes(path: Path) -> bool:
+    """Return whether a file that was named holds a trajectory, be its first lines damaged."""
+    with path.open("rb") as file:
+        return any(map(_is_episode, islice(file, NUM_LOOKED_AT)))
+
+
+def _is_episode(line: bytes) -> bool:
     try:
         Trajectory.model_validate_json(line)
     except ValidationError:

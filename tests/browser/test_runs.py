@@ -92,7 +92,7 @@ def test_what_is_wrong_with_a_file_is_said(browser, run, tmp_path) -> None:
         notes = page.inner_text(".notes")
         assert "1 line is no trajectory and left out (line 2" in notes
         assert "still being written" in notes
-        assert "mailbox was not found" in notes
+        assert "No mailbox is named here" in notes
         assert page.locator(".run-list .row").count() == 2
         page.locator(".run-list .row").first.click()
         page.wait_for_selector(".scrub")

@@ -244,3 +244,24 @@ def test_the_full_check_needs_no_right_to_write(path: Path, monkeypatch: pytest.
     monkeypatch.setattr(sqlite3, "connect", read_only)
     assert doctor.examine(path, is_full=True).problems == ()
     assert sorted(found.name for found in path.parent.iterdir()) == before
+
+
+def test_a_mailbox_beyond_mending_sends_nobody_in_a_circle(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    os.truncate(path, path.stat().st_size // 2)
+    for words in (["doctor"], ["doctor", "--rebuild"]):
+        assert main([*words, str(path)]) == ExitCode.CORRUPT
+        err = capsys.readouterr().err
+        assert "--rebuild" not in err
+        assert "import the mail again" in err
+
+
+def test_a_mailbox_that_may_not_be_read_is_not_called_damaged(
+    path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_path: Path, *_: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "open", refuse)
+    for words in (["stats", "--mailbox"], ["doctor"], ["doctor", "--rebuild"]):
+        assert main([*words, str(path)]) == ExitCode.USAGE
+        assert "cannot be read - " + str(path) + " - check its permissions" in capsys.readouterr().err

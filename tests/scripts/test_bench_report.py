@@ -154,3 +154,11 @@ def test_a_model_is_called_by_its_folder() -> None:
     assert short_name("local:data/runs/laptop") == "laptop"
     assert short_name("keywords-and+local:data/base") == "keywords-and+base"
     assert short_name("oracle") == "oracle"
+
+
+def test_two_policies_of_no_common_training_are_set_against_each_other_and_not_before_and_after(out: Path) -> None:
+    page = (out / "report.html").read_text(encoding="utf-8")
+    assert "before training" not in page
+    assert "→" not in page
+    assert '<span class="role">model</span>' in page
+    assert '<span class="against">against</span><span class="before">' in page

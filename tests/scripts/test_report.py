@@ -23,7 +23,7 @@ from scripts.cli import main
 from scripts.report import policies_table, write_report
 from scripts.report_svg import Chart, bar_svg, chart_svg, percent, smooth, ticks
 from scripts.report_views import headline, in_order
-from scripts.run_folder import read_run_folder
+from scripts.run_folder import Summary, read_run_folder
 
 HOSTILE = "<script>alert(1)</script> \"' & ```` \u202e \x1b]0;x\x07 [x](http://evil.example) |"
 VOID = {"meta", "br", "link", "img", "input", "hr"}
@@ -243,3 +243,14 @@ def test_smoothing_averages_over_the_last_points():
 
 def test_small_shares_keep_a_digit():
     assert [percent(share) for share in (0, 0.004, 0.0999, 0.5, 1)] == ["0 %", "0.4 %", "10 %", "50 %", "100 %"]
+
+
+def test_a_long_name_is_broken_where_it_has_a_joint_and_abstaining_is_said_to_be_right():
+    summary = Summary(policies=[policy("keywords-and+base", "baseline", 1), policy("a" * 20, "base", 1)], versions={})
+    out = Console(file=io.StringIO(), width=80)
+    out.print(policies_table(summary))
+    lines = [line.strip() for line in out.file.getvalue().splitlines()]
+    assert any(line.startswith("keywords-and+ ") for line in lines)
+    assert "base" in lines
+    assert any(line.startswith("rightly") for line in lines[:2])
+    assert max(map(len, lines)) <= 80

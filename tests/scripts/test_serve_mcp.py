@@ -6,13 +6,18 @@ import asyncio
 import json
 import subprocess
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from inbox_env.emails import Address, Email
+from inbox_env.inbox import Inbox
+from inbox_env.store import build_inbox
 from inbox_env.synthetic.mailbox import SyntheticRecipe, ensure_mailbox
-from scripts.mcp_server import MAX_RESULT_BYTES, cut
+from scripts.mcp_server import MAX_RESULT_BYTES, cut, make_server
 from tests.agent.tiny import make_tokenizer, write_model_folder
 
 pytest.importorskip("mcp.server.mcpserver")
@@ -93,6 +98,33 @@ def test_malformed_frames_do_not_end_it_and_nothing_else_is_on_stdout(command) -
 def test_results_are_cut_at_whole_characters() -> None:
     assert cut("ä" * MAX_RESULT_BYTES) == "ä" * (MAX_RESULT_BYTES // 2)
     assert cut("short") == "short"
+
+
+@pytest.mark.parametrize(
+    ("tool", "arguments", "said"),
+    [
+        ("read_email", {"id": 1}, "Subject: Boat"),
+        ("read_email", {"id": "1"}, "Subject: Boat"),
+        ("read_email", {}, "error: id: is missing"),
+        ("read_email", {"id": ["SECRET"]}, "error: id: input should be a valid integer"),
+        ("search_emails", {}, "error: keywords: is missing"),
+        ("ask_inbox", {}, "error: question: is missing"),
+    ],
+)
+def test_a_number_is_an_id_and_wrong_arguments_get_one_line_of_our_own(tmp_path, tool, arguments, said) -> None:
+    from mcp.server.mcpserver.exceptions import ToolError
+
+    boat = Email("<b@x>", datetime(2001, 5, 1, tzinfo=UTC), Address("Ann", "ann@x.example"), (), "Boat", "At six.")
+    build_inbox(tmp_path / "my.db", "me", [boat])
+    inbox = Inbox.open(tmp_path / "my.db", "me")
+    server = make_server(SimpleNamespace(inbox=inbox, today=None))
+    try:
+        text = text_of(asyncio.run(server.call_tool(tool, arguments)))
+    except ToolError as error:
+        text = str(error)
+        assert text == said
+    assert said in text
+    inbox.close()
 
 
 def test_an_inbox_must_be_named(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

@@ -163,6 +163,18 @@ def test_what_holds_no_trajectories_is_refused_with_a_next_step(tmp_path):
         Source(tmp_path / "missing")
 
 
+def test_an_old_line_without_its_end_is_not_said_to_be_in_writing(tmp_path):
+    path = tmp_path / "torn.jsonl"
+    write_trajectories(path, [episode("a"), episode("b")])
+    path.write_bytes(b"{broken\n" + path.read_bytes()[:-9])
+    source = Source(path)
+    source.refresh()
+    assert "still being written" in " ".join(source.notes())
+    os.utime(path, (0, 0))
+    assert "was cut off: its episode is left out" in " ".join(source.notes())
+    assert "not found" not in " ".join(source.notes()), "no mailbox was looked for"
+
+
 def test_odd_configurations_hide_nothing(tmp_path):
     run = tmp_path / "run"
     (run / "trajectories").mkdir(parents=True)

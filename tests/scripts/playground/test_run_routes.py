@@ -125,7 +125,7 @@ def test_without_its_mailbox_an_episode_shows_what_was_recorded_and_says_so(run,
     alone = tmp_path / "alone.jsonl"
     write_trajectories(alone, read_trajectories(run / STEP_1))
     with viewed(alone) as url:
-        assert "mailbox was not found" in " ".join(get(f"{url}/api/runs/0/rows")["notes"])
+        assert "No mailbox is named here" in " ".join(get(f"{url}/api/runs/0/rows")["notes"])
         episode = get(f"{url}/api/runs/0/episode", file="alone.jsonl", line=1)
         assert "not found" in episode["note"]
         contents = [call["content"] for name, card in episode["events"] if name == "turn" for call in card["calls"]]
@@ -176,7 +176,7 @@ def test_a_benchmark_is_shown_with_its_grades_and_its_own_mailbox(folder, tmp_pa
         assert [(row["kind"], row["outcome"]) for row in shown["items"]] == [
             (one.kind, one.outcome) for one in sorted(grades, key=lambda one: one.file)
         ]
-        assert "mailbox was not found" in " ".join(shown["notes"])
+        assert "No mailbox is named here" in " ".join(shown["notes"])
     (bench / "settings.json").write_text(json.dumps({"mailbox": [str(mailbox)]}), encoding="utf-8")
     with viewed(bench) as url:
         assert get(f"{url}/api/runs/0/rows")["notes"] == []
@@ -317,6 +317,11 @@ def test_a_run_that_is_not_there_is_one_clear_line(tmp_path, monkeypatch, capsys
     assert main(["view"]) == 2
     assert main(["view", "missing"]) == 2
     assert main(["view", "missing", "--id", "x"]) == 2
+    Path("mail.mbox").write_text("From ann@example.org\nSubject: Boat\n\nyes\n", encoding="utf-8")
+    Path("empty.jsonl").touch()
+    assert main(["view", "mail.mbox"]) == 2
+    assert main(["view", "empty.jsonl"]) == 2
     errors = capsys.readouterr().err.splitlines()
-    assert len(errors) == 3
+    assert len(errors) == 5
+    assert all("E-USE-81" in line for line in errors[3:])
     assert all(line.startswith("error[E-USE-") for line in errors)
