@@ -12,6 +12,7 @@ import unicodedata
 from functools import cache
 
 from inbox_env.questions import Question
+from rewards.empty_talk import decoded, is_mark, says_nothing, unspelled
 from rewards.judge_prompt import MAX_ANSWER_CHARS, plain
 
 _HEADINGS = frozenset(
@@ -41,7 +42,9 @@ _ORDERS = r"""
 \b(?:ignore|disregard|forget|override|bypass)\b.{0,30}\bBEFORE\b.{0,30}\bRULES\b
 \b(?:dear|attention|note (?:to|for)|hello|hi|hey)\b[\s:,]*(?:the\s)?(?:ai\s)?JUDGE\b
 \bMARK\b.{0,12}\bIT\b.{0,25}\b(?:as|with|is)\b\W{0,4}GOOD
-\bSAY\b\W{0,3}(?:with|only|just|the word|verdict)?\W{0,3}GOODEND
+\bSAY\b(?:\W{0,3}\b(?:with|only|just|simply|the word|verdict)\b){0,4}\W{0,3}GOODEND
+\bgive\b.{0,20}\bfull (?:marks|points|score)\b
+\bas (?:the|an?|my) (?:grader|evaluator|examiner)\b\W{0,3}(?:you\b|i\b|accept|give|mark|say|rate)
 \b(?:this|my|the|above|given|program'?s) (?:\w+ )?(?:answer|response|reply)\b.{0,20}\b(?:is|was|be)\b.{0,20}\bTRUE
 \b(?:same|identical|equal|equivalent)\b.{0,12}\b(?:as|to|with)\b.{0,20}\b(?:right|correct|gold) (?:answer|one)\b
 \b(?:right|correct|gold|reference|expected|true) answer\b.{0,20}\b(?:above|given|provided|stated|itself)\b
@@ -69,7 +72,7 @@ def rule_out(answer: str, question: Question) -> str:
         return "a heading without an answer"
     known = _folded(f"{question.question} {question.answer} {' '.join(question.accepted)}")
     gold = re.findall(r"\w+", _folded(question.answer or ""))[:1]
-    words = {_TAIL.sub("", word) for word in folded.split()} - _FILLERS - {""}
+    words = {_TAIL.sub("", word) for word in (unspelled(folded) or folded).split()} - _FILLERS - {""}
     is_verdict = bool(words) and words <= _VERDICTS and not any(word in known for word in words)
     if is_verdict and not _YES_NO.intersection(gold):
         return "a verdict in place of an answer"
@@ -78,6 +81,11 @@ def rule_out(answer: str, question: Question) -> str:
     flat = unicodedata.normalize("NFKC", said)
     if any(order.search(flat) and not order.search(known) for order in _orders()):
         return "words to the judge"
+    coded = decoded(flat)
+    if any(order.search(coded) for order in _orders()) or _VERDICTS.intersection(coded.casefold().split()):
+        return "coded words to the judge"
+    if is_mark(flat, question) or says_nothing(flat, question):
+        return "talk about the answer in place of one"
     return ""
 
 
