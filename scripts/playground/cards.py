@@ -71,14 +71,23 @@ def ending_event(trajectory: Trajectory, inbox: Inbox | None, question: Question
 def mail_row(message_id: str, inbox: Inbox | None, as_of: datetime | None) -> dict[str, Any]:
     """Return what a list shows of a mail that is known by its Message-ID."""
     stored = inbox.read(message_id, as_of=as_of) if inbox else None
-    return mail_head(stored) if stored else {"message_id": message_id, "number": None}
+    return mail_head(stored) if stored else {"message_id": safe_line(message_id, 200), "number": None}
+
+
+def safe_values(value: Any) -> Any:
+    """Return what a model gave as arguments, every text of it without what a terminal or a page would obey."""
+    if isinstance(value, str):
+        return safe(value)
+    if isinstance(value, dict):
+        return {safe_line(name): safe_values(one) for name, one in value.items()}
+    return [safe_values(one) for one in value] if isinstance(value, list) else value
 
 
 def _call(result: ToolResultRecord, inbox: Inbox | None, as_of: datetime | None) -> dict[str, Any]:
     found = _FOUND.match(result.content) if result.name == "search_emails" and not result.is_error else None
     return {
         "name": safe_line(result.name, 80),
-        "arguments": result.arguments,
+        "arguments": safe_values(result.arguments),
         "is_error": result.is_error or result.arguments is None,
         "content": safe(result.content)[:MAX_CONTENT_CHARS],
         "num_found": int(found[1]) if found else None,
@@ -90,5 +99,5 @@ def _call(result: ToolResultRecord, inbox: Inbox | None, as_of: datetime | None)
 def _source(message_id: str, answer: str, inbox: Inbox | None, question: Question) -> dict[str, Any]:
     stored = inbox.read(message_id, as_of=question.as_of) if inbox else None
     if stored is None:
-        return {"message_id": message_id, "number": None, "quote": ""}
+        return {"message_id": safe_line(message_id, 200), "number": None, "quote": ""}
     return mail_head(stored) | {"quote": supporting_quote(safe_body(stored.email), [answer], question.question)}

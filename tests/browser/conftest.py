@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from agent.policies.scripted import ScriptedPolicy, perfect_reader
 from inbox_env.questions import Question
 from tests.scripts.playground.runs import make_run, viewed
 from tests.scripts.playground.served import invented, served
@@ -71,3 +72,14 @@ def pictures(tmp_path: Path) -> Path:
     folder = Path(os.environ.get("MAILSLEUTH_SCREENSHOTS", tmp_path))
     folder.mkdir(parents=True, exist_ok=True)
     return folder
+
+
+@pytest.fixture
+def acting(monkeypatch: pytest.MonkeyPatch) -> Callable[[Any], None]:
+    """Let every policy of a page that is served in this test be a script."""
+
+    def act(script: Any) -> None:
+        policy = ScriptedPolicy("scripted", script, perfect_reader({}))
+        monkeypatch.setattr("scripts.playground.policy_shelf.load_policy", lambda spec, gold: policy)
+
+    return act

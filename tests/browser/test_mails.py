@@ -7,7 +7,7 @@ import pytest
 from inbox_env.importing.import_mail import import_mail
 from scripts.bench_mailbox import MailboxSize, ensure_mailbox
 from tests.browser.visits import open_next_mail, visit
-from tests.scripts.playground.served import hostile, served
+from tests.scripts.playground.served import served
 from tests.scripts.playground.test_mail_html import HOSTILE as HOSTILE_HTML
 
 
@@ -89,11 +89,3 @@ def test_a_list_of_a_hundred_thousand_mails_draws_what_is_seen(browser, tmp_path
         assert 1 in seen
         assert 100_000 in seen
         assert rows.first.get_attribute("aria-setsize") == "100000"
-
-
-def test_links_of_mails_show_where_they_lead_before_they_are_followed(browser, folder, tmp_path) -> None:
-    mailbox = hostile(tmp_path, ["see http://bank.test@evil.test/login now"])
-    with served(mailbox, [], tmp_path) as url, visit(browser, url) as page:
-        open_next_mail(page)
-        assert page.locator(".pane.mail a[href]").count() == 0, "nothing leads away by one click"
-        assert "http://bank.test@evil.test/login" in page.inner_text(".pane.mail")

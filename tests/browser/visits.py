@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -16,8 +16,13 @@ STEP_1 = "trajectories%2Fstep-000001.jsonl"
 
 
 @contextmanager
-def visit(browser: Any, address: str, wait: str = ".composer", **options: Any) -> Iterator[Any]:
-    """Yield the page at `address`, once `wait` is there; fails on errors, dialogs, and requests to elsewhere."""
+def visit(
+    browser: Any, address: str, wait: str = ".composer", followed: Sequence[str] = (), **options: Any
+) -> Iterator[Any]:
+    """Yield the page at `address`, once `wait` is there; fails on errors, dialogs, and requests to elsewhere.
+
+    Addresses of `followed` may be asked for.
+    """
     context = browser.new_context(**options)
     page = context.new_page()
     complaints: list[str] = []
@@ -25,7 +30,7 @@ def visit(browser: Any, address: str, wait: str = ".composer", **options: Any) -
     page.on("pageerror", lambda error: complaints.append(str(error)))
     page.on("console", lambda message: message.type == "error" and complaints.append(message.text))
     page.on("dialog", lambda dialog: (complaints.append(dialog.message), dialog.dismiss()))
-    context.on("request", lambda request: request.url.startswith(home) or complaints.append(request.url))
+    context.on("request", lambda request: request.url.startswith((home, *followed)) or complaints.append(request.url))
     page.goto(address)
     page.wait_for_selector(wait)
     try:
@@ -53,6 +58,13 @@ def open_next_mail(page: Any) -> None:
     page.keyboard.press("j")
     page.keyboard.press("o")
     page.wait_for_selector(".pane.mail h2")
+
+
+def ask(page: Any, text: str, wait: str = ".ending") -> None:
+    """Ask a question in one's own words."""
+    page.get_by_role("textbox", name="Question").fill(text)
+    page.get_by_role("textbox", name="Question").press("Enter")
+    page.wait_for_selector(wait)
 
 
 def ask_example(page: Any, text: str, wait: str = ".score") -> None:

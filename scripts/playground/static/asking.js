@@ -71,14 +71,18 @@ export class Asking {
     this.text.focus();
   }
 
+  /** Ask another inbox from now on; what is under way goes on in the inbox where it began. */
   async choose(name) {
     this.inbox = name;
     this.inboxSelect.value = name;
     this.facts = this.start.inboxes.find((one) => one.name === name);
     this.settings.asOf.value = this.start.as_of ?? this.facts.last_day ?? "";
     this.setLabel(null);
-    this.questions = (await this.app.api.get("/api/ask/questions", { inbox: name })).questions;
-    await this.onInbox(name, this.settings.asOf.value || null);
+    this.questions = [];
+    const shown = this.onInbox(name, this.settings.asOf.value || null);
+    const { questions } = await this.app.api.get("/api/ask/questions", { inbox: name });
+    if (name === this.inbox) this.questions = questions;
+    await shown;
   }
 
   welcome() {
@@ -180,14 +184,15 @@ export class Asking {
     const isAtEnd = this.log.scrollHeight - this.log.scrollTop - this.log.clientHeight < 80;
     view.add(name, data);
     if (name === "question" && form) view.element.append(form.open(data.episode));
-    if (name === "question" && data.as_of) this.showDay(data);
+    const isHere = view.inbox === this.inbox; // another inbox may be shown by now
+    if (name === "question" && data.as_of && isHere) this.showDay(data);
     if (name === "turn") {
       this.place = view.cards.length - 1;
       const opened = data.calls.flatMap((call) => call.opened).at(-1);
-      if (opened) this.onRead(opened, view.asOf, "");
+      if (opened && isHere) this.onRead(opened, view.asOf, "", view.inbox);
       form?.ready(data);
     }
-    if (name === "ending") this.opened(view, data);
+    if (name === "ending" && isHere) this.opened(view, data);
     if (isAtEnd || name === "question") this.log.scrollTop = this.log.scrollHeight;
   }
 
@@ -199,7 +204,7 @@ export class Asking {
 
   opened(view, ending) {
     const first = ending.sources.find((source) => source.number);
-    if (first && ending.stop_reason === "answered") this.onRead(first, view.asOf, first.quote);
+    if (first && ending.stop_reason === "answered") this.onRead(first, view.asOf, first.quote, view.inbox);
   }
 
   show(record) {
@@ -223,7 +228,7 @@ export class Asking {
     const { node, mail } = cards[this.place];
     for (const card of cards) card.node.classList.toggle("current", card.node === node);
     node.scrollIntoView({ block: "nearest" });
-    if (mail) this.onRead(mail, this.view.asOf, "");
+    if (mail) this.onRead(mail, this.view.asOf, "", this.view.inbox);
   }
 
   keep() {

@@ -10,12 +10,13 @@ const TITLES = { search_emails: "Searched", read_email: "Opened", return_final_a
 const ICONS = { search_emails: "search", read_email: "read", return_final_answer: "answer" };
 
 export class EpisodeView {
-  /** `onMail(mail, asOf, quote)` opens a mail; `onRetry`, if any, plays the question again. */
+  /** `onMail(mail, asOf, quote, inbox)` opens a mail; `onRetry`, if any, plays the question again. */
   constructor({ onMail, onRetry = null, announce = () => {} }) {
     this.onMail = onMail;
     this.onRetry = onRetry;
     this.announce = announce;
     this.asOf = null;
+    this.inbox = null;
     this.cards = [];
     this.turns = el("ol", { class: "turns" });
     this.waiting = el("p", { class: "waiting-line" }, el("span", { class: "dots", "aria-hidden": "true" }), el("span", { text: "Thinking" }));
@@ -28,11 +29,12 @@ export class EpisodeView {
   }
 
   open(mail, quote = "") {
-    this.onMail(mail, this.asOf, quote);
+    this.onMail(mail, this.asOf, quote, this.inbox);
   }
 
   draw_question(data) {
     this.asOf = data.as_of;
+    this.inbox = data.inbox;
     this.isByHand = data.is_by_hand;
     const facts = [data.is_by_hand ? "you, by hand" : data.policy, data.as_of && `as of ${day(data.as_of)}`, data.is_labelled && "labelled"];
     this.element.setAttribute("aria-label", `Question: ${data.question}`);

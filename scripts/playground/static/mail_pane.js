@@ -23,11 +23,12 @@ export class MailPane {
     );
   }
 
-  /** Show the mail `ref` (number or Message-ID) of an inbox as of a day, scrolled to `quote`. */
-  async show({ inbox, ref, asOf = null, quote = "" }) {
+  /** Show the mail `ref` (number or Message-ID) of an inbox as of a day, scrolled to `quote`; `elsewhere` names the
+   *  inbox where it is not the one that is looked at. */
+  async show({ inbox, ref, asOf = null, quote = "", elsewhere = "" }) {
     this.aborter?.abort();
     this.aborter = new AbortController();
-    this.shown = { inbox, ref, asOf };
+    this.shown = { inbox, ref, asOf, elsewhere };
     try {
       this.draw(await this.load({ inbox, ref, as_of: asOf, quote }, this.aborter.signal));
     } catch (error) {
@@ -52,6 +53,7 @@ export class MailPane {
         el(
           "dl",
           { class: "envelope" },
+          this.shown.elsewhere && el("div", {}, el("dt", { text: "Inbox" }), el("dd", { text: this.shown.elsewhere })),
           people("From", [mail.from]),
           people("To", mail.to),
           people("Cc", mail.cc),

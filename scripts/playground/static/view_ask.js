@@ -17,23 +17,27 @@ export async function mount(root, app) {
   const desk = el("div", { class: "desk", data: { pane: "agent" } });
   const { nav, goTo } = paneTabs(desk, PANES);
   const mail = new MailPane({ onBack: () => goTo(desk.dataset.from ?? "inbox") });
-  const open = (from) => (one, asOf, quote) => {
-    mail.show({ inbox: asking.inbox, ref: one.number ?? one.message_id, asOf, quote });
-    list.mark(one);
+  const open = (from) => (one, asOf, quote, inbox) => {
+    const isHere = inbox === list.inbox;
+    mail.show({ inbox, ref: one.number ?? one.message_id, asOf, quote, elsewhere: isHere ? "" : ownerOf(start, inbox) });
+    list.mark(isHere ? one : null);
     if (from === null) return;
     desk.dataset.from = from;
     goTo("mail");
   };
-  const list = new MailList({ onOpen: (hit) => open("inbox")(hit, list.asOf, list.input.value.trim().split(/\s+/)[0] ?? ""), announce: app.announce });
+  const list = new MailList({ onOpen: (hit) => open("inbox")(hit, list.asOf, list.input.value.trim().split(/\s+/)[0] ?? "", list.inbox), announce: app.announce });
   const asking = new Asking({
     app,
     start,
     onMail: open("agent"),
     onRead: open(null),
-    onInbox: (inbox, asOf) => list.show(inbox, asOf),
+    onInbox: (inbox, asOf) => {
+      if (inbox !== list.inbox) mail.clear();
+      return list.show(inbox, asOf);
+    },
   });
   desk.append(
-    pane("inbox", "Inbox", picker(start, asking, mail), list.element),
+    pane("inbox", "Inbox", picker(start, asking), list.element),
     pane("mail", "Mail", mail.element),
     pane("agent", "Agent", asking.element),
     nav,
@@ -46,11 +50,15 @@ export async function mount(root, app) {
   return () => asking.leave();
 }
 
-function picker(start, asking, mail) {
+function picker(start, asking) {
   const names = start.inboxes.map((one) => el("option", { value: one.name, text: `${one.owner || one.name} (${plural(one.num_emails, "mail")})` }));
-  const select = el("select", { "aria-label": "Inbox", on: { change: () => (mail.clear(), asking.choose(select.value)) } }, names);
+  const select = el("select", { "aria-label": "Inbox", on: { change: () => asking.choose(select.value) } }, names);
   asking.inboxSelect = select;
   return el("div", { class: "pane-head" }, select);
+}
+
+function ownerOf(start, inbox) {
+  return start.inboxes.find((one) => one.name === inbox)?.owner || inbox;
 }
 
 function bindKeys(app, { list, asking, desk, goTo }) {

@@ -16,7 +16,7 @@ import httpx
 import uvicorn
 from starlette.types import ASGIApp
 
-from inbox_env.emails import Address, Email
+from inbox_env.emails import Address, Attachment, Email
 from inbox_env.questions import Question
 from inbox_env.store import build_inbox
 from inbox_env.synthetic.mailbox import SyntheticRecipe, ensure_mailbox
@@ -93,6 +93,7 @@ def hostile(folder: Path, texts: list[str]) -> Path:
             to=(Address(text, "me@test.invalid"),),
             subject=text,
             body=f"needle {text}\n{text}",
+            attachments=(Attachment(text, "text/plain", 10),),
         )
         for number, text in enumerate(texts)
     ]
