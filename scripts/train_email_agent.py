@@ -55,6 +55,7 @@ def run(args: argparse.Namespace) -> int:
     from agent.grpo.config import load_config
     from agent.grpo.distributed import joined_by_torchrun
     from agent.run_folder import open_run
+    from agent.tracking import check_tracker
 
     limit = [f"run.max_memory_gb={args.max_memory}"] if args.max_memory is not None else []
     config, console = load_config(args.config, [*args.set, *limit]), Console()
@@ -62,6 +63,7 @@ def run(args: argparse.Namespace) -> int:
         if not peers.is_first:
             _follow(config, peers)
             return 0
+        check_tracker(config.track)
         _check_reward(config, is_agreed=args.yes_send)
         with open_run(config, is_resuming=args.resume, is_clean=args.clean, is_forced=args.force) as folder:
             _check_model(config, peers.size, console)
