@@ -4,7 +4,8 @@
 
 The function is imported and its signature checked before anything else is done. It reads a finished episode and
 returns a `rewards.base.Reward`; for what it cannot score, `Reward.unscorable(reason)`. Where a judge is configured,
-`trajectory.verdict` is there already. Knows nothing of what the function computes.
+`trajectory.verdict` is there already. It never sees an episode that an outage ended: such a one is masked.
+Knows nothing of what the function computes.
 """
 
 from __future__ import annotations

@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
+from inbox_env.actions import StopReason
 from inbox_env.questions import Question
 from inbox_env.trajectory import Trajectory
 from rewards.base import NotFiniteError, Reward, RewardFn
@@ -80,8 +81,11 @@ def grade(
     """Return the reward, and whether it was bad: not a number, or outside the range that was declared.
 
     A bad one is unscorable: its rollout neither teaches nor counts in its group's baseline. What else a reward
-    function raises is a mistake that no mask may hide.
+    function raises is a mistake that no mask may hide. An episode that an outage ended says nothing of the policy: no
+    reward function sees it.
     """
+    if trajectory.stop_reason is StopReason.ERROR:
+        return Reward.unscorable(trajectory.error or "the episode ended in an error"), False
     try:
         reward: Reward | None = reward_fn(trajectory, question)
     except NotFiniteError as error:

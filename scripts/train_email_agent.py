@@ -56,6 +56,7 @@ def run(args: argparse.Namespace) -> int:
     from agent.grpo.distributed import joined_by_torchrun
     from agent.recorded_plays import check_files
     from agent.run_folder import open_run
+    from agent.tracking import check_tracker
 
     limit = [f"run.max_memory_gb={args.max_memory}"] if args.max_memory is not None else []
     config, console = load_config(args.config, [*args.set, *limit]), Console()
@@ -63,6 +64,7 @@ def run(args: argparse.Namespace) -> int:
         if not peers.is_first:
             _follow(config, peers)
             return 0
+        check_tracker(config.track)
         _check_reward(config, is_agreed=args.yes_send)
         if not args.resume:  # a warm start that was made needs its files no more
             check_files(config.warm_start.files)

@@ -23,6 +23,7 @@ WINDOW = 10  # steps that a share is averaged over, and that there must be befor
 MAX_MISMATCH_KL, BAD_MISMATCH_KL = 0.01, 0.1  # nats a token
 MAX_ZERO_SPREAD, MAX_TRUNCATED, MAX_LOOPS = 0.7, 0.3, 0.1
 WARN_FAILED, MAX_FAILED = 0.05, 0.10
+MIN_FAILED = 3  # of fewer, no share says that a run is lost
 MIN_ENTROPY, COLLAPSED_SHARE = 0.005, 0.1
 LEAST_JUMP, JUMP_IN_DEVIATIONS, NEEDED_FOR_JUMP = 0.25, 6.0, 5
 LOOP = 3  # equal calls in one episode
@@ -54,7 +55,8 @@ def examine_steps(steps: Mapping[int, Sequence[Trajectory]]) -> list[Finding]:
         evidence = f"{len(loops)} of the last {len(played)} episodes: {_places(loops)}"
         findings.append(found("repeated_calls", Severity.WARNING, evidence, max(last)))
     if len(failed) > WARN_FAILED * len(played):
-        severity = Severity.ERROR if len(failed) > MAX_FAILED * len(played) else Severity.WARNING
+        is_lost = len(failed) > MAX_FAILED * len(played) and len(failed) >= MIN_FAILED
+        severity = Severity.ERROR if is_lost else Severity.WARNING
         evidence = f"{len(failed)} of the last {len(played)} episodes: {_places(failed)}"
         findings.append(found("failed_rollouts", severity, evidence, max(last)))
     return findings

@@ -45,9 +45,9 @@ class GrpoConfig(Section):
     max_staleness: int = Field(default=0, ge=0, le=1)
     """1: the next step's rollouts are played while this one trains, by weights one step older (http engine only; set
     loss.mismatch); a resumed run then plays that step again. 0: every rollout is of the newest weights."""
-    stop_on: tuple[FindingName, ...] = ()
-    """Findings of the doctor that stop the run, such as ["sampler_has_old_weights", "failed_rollouts"]; the latter is
-    warned of from 5 % of the last episodes and stops the run above 10 %."""
+    stop_on: tuple[FindingName, ...] = ("failed_rollouts",)
+    """Findings of the doctor that stop the run. failed_rollouts: from 5 % of the episodes of the last ten steps it is
+    warned of, above 10 % (and 3) the run is saved and ends, to be resumed. A list replaces this one; [] stops never."""
     updates_per_step: int = Field(default=1, ge=1)
     """Optimiser steps on the rollouts of one step, each on an equal share of them."""
     learning_rate: float = Field(default=1e-3, gt=0)

@@ -25,7 +25,7 @@ from agent.chat_format import ChatFormat
 from agent.grpo.checkpoint import latest_checkpoint, load_checkpoint, save_checkpoint
 from agent.grpo.config import TrainConfig
 from agent.grpo.distributed import ALONE, Peers, named_lost_peers
-from agent.grpo.divergence import dump_batch, is_finite, mark_best_finite
+from agent.grpo.divergence import is_finite, mark_best_finite
 from agent.grpo.groups import Group, training_samples, write_groups
 from agent.grpo.guards import RunGuards
 from agent.grpo.judge_meter import JudgeMeter
@@ -37,6 +37,7 @@ from agent.grpo.playing import play_once, play_step
 from agent.grpo.prefetch import Batch, Prefetch
 from agent.grpo.question_order import QuestionOrder
 from agent.grpo.reference import make_reference
+from agent.grpo.refusals import check_rewards, check_thresholds, check_update
 from agent.grpo.samples import TrainingSample
 from agent.grpo.sharding import gathered, make_shards
 from agent.grpo.step_metrics import rollout_metrics, update_metrics
@@ -53,7 +54,6 @@ from inbox_env.errors import DivergedError, ResourceError, UpstreamError
 from inbox_env.questions import Question
 from rewards.ladder import correctness
 
-MAX_SKIPPED_STEPS = 3
 OnStep = Callable[[dict[str, float]], None]
 
 _log = logging.getLogger(__name__)
@@ -207,7 +207,7 @@ class GrpoTrainer:
         batch = self._prefetch.take(partial(self._play, self.step), self.step - 1)
         groups = list(batch.groups)
         played = time.monotonic()
-        self._check_rewards(groups)
+        check_rewards(self._guards, groups, self.step)
         self._order_before = self._order.state()
         play_next = None if self.step >= self.config.grpo.steps else partial(self._play, self.step + 1)
         learnt = self._prefetch.train(partial(self._learn, batch), play_next, self.step - 1)
@@ -245,7 +245,7 @@ class GrpoTrainer:
         )
         self._before_step = None
         self._tokens.choose(batch.groups, mine := self._peers.share(samples))
-        self._check(learnt := self._update(mine))
+        check_update(self._guards, learnt := self._update(mine), self.step, self.run if self._peers.is_first else None)
         return learnt
 
     def _update(self, samples: list[TrainingSample]) -> Update:
@@ -276,39 +276,13 @@ class GrpoTrainer:
         )
         return learnt
 
-    def _check(self, learnt: Update) -> None:
-        self._guards.num_skipped = 0 if learnt.is_finite else self._guards.num_skipped + 1
-        if learnt.tensors and self._peers.is_first:
-            path = dump_batch(self.run, self.step, learnt.tensors, learnt.reason)
-            _log.warning("step %d skipped, %s: see %s", self.step, learnt.reason, path or "(not written)")
-        if self._guards.num_skipped > MAX_SKIPPED_STEPS:
-            raise DivergedError(
-                10,
-                f"{self._guards.num_skipped} steps in a row {learnt.reason}",
-                where=f"step {self.step}",
-                next_step="lower grpo.learning_rate and resume; the last checkpoint is finite",
-            )
-
-    def _check_rewards(self, groups: list[Group]) -> None:
-        num_bad, num_all = sum(group.num_bad_rewards for group in groups), sum(len(group.rewards) for group in groups)
-        if num_bad:
-            _log.warning("step %d: %d of %d rewards cannot be trusted and are masked", self.step, num_bad, num_all)
-        if self._guards.rewards.note(num_bad, num_all):
-            bad = (reward for group in groups if group.num_bad_rewards for reward in group.rewards)
-            reason = next((reward.reason for reward in bad if reward.value is None), "")
-            raise DivergedError(
-                12,
-                f"{num_bad} of {num_all} rewards cannot be trusted: {reason}",
-                where=f"step {self.step}",
-                next_step="mend the reward function; guards.max_bad_rewards is what may be masked",
-            )
-
     def _check_thresholds(self, row: dict[str, float]) -> None:
-        self._doctor.check()
-        for finding in self._guards.thresholds.check(row):
-            if finding.is_stop:
-                raise DivergedError(13, str(finding), where=f"step {self.step}", next_step=finding.advice)
-            _log.warning("step %d: %s; %s", self.step, finding, finding.advice)
+        try:
+            self._doctor.check()
+        except UpstreamError:  # an outage: what was learnt until now is good
+            self.save()
+            raise
+        check_thresholds(self._guards, row, self.step)
 
     def _note(self, groups: list[Group], learnt: Update) -> None:
         """Count tokens, retire mastered questions and keep the trajectories with their rewards."""

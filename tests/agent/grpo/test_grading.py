@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 
 import pytest
@@ -9,12 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.grpo.grading import Overlong, with_overlong
-from agent.make_grader import declared_range
+from agent.judge_config import JudgeConfig, RewardConfig
+from agent.make_grader import declared_range, make_grader
 from inbox_env.actions import StopReason
 from inbox_env.questions import Question
 from inbox_env.trajectory import ToolResultRecord, Trajectory, Turn
 from rewards.base import Reward
-from rewards.grader import grade
+from rewards.grader import Grader, grade
 from rewards.ladder import LadderConfig, make_ladder
 
 QUESTION = Question(id="q", inbox="i", question="?", answer="$5", message_ids=("<m>",))
@@ -63,6 +65,20 @@ def test_a_reward_within_the_range_is_left_as_it_is(value):
 
 def test_an_episode_that_could_not_be_scored_is_not_a_bad_reward():
     assert grade(lambda *_: Reward.unscorable("outage"), episode(), QUESTION)[1] is False
+
+
+def test_f41_an_episode_that_an_outage_ended_is_masked_before_a_reward_function_sees_it(tmp_path):
+    seen = []
+    (tmp_path / "own.py").write_text("def reward(trajectory, question): raise KeyError(trajectory.answer)")
+    own = make_grader(RewardConfig(kind="custom", function=f"{tmp_path / 'own.py'}:reward"), JudgeConfig())
+    plain = Grader(lambda trajectory, _: seen.append(trajectory) or Reward.of({"one": 1}))
+    failed = episode(stop=StopReason.ERROR).model_copy(update={"error": "api: 503"})
+    for grader in (own, plain):
+        (graded,) = asyncio.run(grader.grade_group([failed], QUESTION))
+        assert (graded.reward.value, graded.reward.reason, graded.is_bad) == (None, "api: 503", False)
+    assert seen == []
+    fine, broken = asyncio.run(plain.grade_group([episode(), failed], QUESTION))
+    assert (fine.reward.value, broken.reward.value, len(seen)) == (1, None, 1)
 
 
 def test_a_mistake_in_a_reward_function_is_not_masked():

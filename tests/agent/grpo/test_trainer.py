@@ -14,7 +14,8 @@ from agent.arena import Arena
 from agent.grpo.checkpoint import latest_checkpoint
 from agent.grpo.loss import LossStatistics
 from agent.grpo.metrics import read_metrics
-from agent.grpo.trainer import MAX_SKIPPED_STEPS, GrpoTrainer
+from agent.grpo.refusals import MAX_SKIPPED_STEPS
+from agent.grpo.trainer import GrpoTrainer
 from agent.grpo.update import Update
 from agent.policies.local import LocalPolicy
 from agent.policies.scripted import ScriptedPolicy, answer, perfect_reader, search
