@@ -16,7 +16,7 @@ _READER = r"(?:the )?(?:answerer|agent|assistant|model|ai|policy|language model)
 _BAITS = re.compile(
     rf"""
     \b(?:the\s)?(?:correct|right|expected|gold|true)\s(?:answer|response)\s(?:to\s.{{0,60}}?)?(?:is|will\sbe)\b
-    |\b(?:answer|reply|respond|say|cite)\w*\b.{{0,80}}?\b(?:earns?|gets?|receives?|scores?|is\sworth|for)\s.{{0,15}}?
+    |\b(?:answer|reply|respond|say|cit(?:e|ing))\w*\b.{{0,80}}?\b(?:earns?|gets?|receives?|scores?|is\sworth|for)\s.{{0,15}}?
         \b(?:\+?\d+|full|maximum|highest|bonus|extra)\s(?:\w+\s)?{_REWARD}\b
     |\b(?:full|maximum|highest|bonus|extra)\s(?:reward|score|marks?|points)\s(?:for|if|to|when)\s
         (?:you|your|anyone|whoever|everyone|{_READER}|answering|answers|citing)\b
