@@ -16,6 +16,7 @@ from agent.policy import Actor, Policy, PolicyFailure, TokenTrace, Usage
 from inbox_env.actions import Action, InvalidToolCall, Observation, Opening, StopReason, ToolResult
 from inbox_env.env import NO_CALL, InboxEnv
 from inbox_env.errors import MailsleuthError, UpstreamError
+from inbox_env.redaction import without_secrets
 from inbox_env.trajectory import ToolResultRecord, Trajectory, Turn
 
 OnTurn = Callable[[Turn], None]
@@ -138,7 +139,7 @@ def _is_cancelled() -> bool:
 
 def _error_text(failure: BaseException) -> str:
     text = str(failure) if isinstance(failure, PolicyFailure) else f"{type(failure).__name__}: {failure}"
-    return text[:500]
+    return without_secrets(text)[:500]
 
 
 def _trajectory(

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from enum import IntEnum
 
+from inbox_env.redaction import without_secrets
+
 
 class ExitCode(IntEnum):
     """Documented process exit codes (README, "Exit codes")."""
@@ -35,7 +37,7 @@ class MailsleuthError(Exception):
 
     def line(self) -> str:
         """The single line shown to the user, at most 300 characters, without line breaks."""
-        text = " ".join(f"error[{self.code}]: {self}".split())
+        text = without_secrets(" ".join(f"error[{self.code}]: {self}".split()))
         return text if len(text) <= 300 else text[:297] + "..."
 
 

@@ -19,6 +19,7 @@ from types import FrameType, ModuleType
 from typing import Any, NoReturn
 
 from inbox_env.errors import ExitCode, MailsleuthError, ResourceError, UsageError
+from inbox_env.redaction import without_secrets
 from scripts.inbox_names import with_inbox_names
 
 EXIT_BUG = 1
@@ -248,7 +249,7 @@ def _as_known_os_error(error: OSError) -> MailsleuthError | None:
 
 
 def _bug_line(error: Exception) -> str:
-    text = " ".join(str(error).split())[:160]
+    text = without_secrets(" ".join(str(error).split()))[:160]
     return f"error[E-BUG-00]: {type(error).__name__}: {text} - run with --debug for the traceback"
 
 
@@ -256,7 +257,7 @@ def _fail(line: str, code: int, is_debug: bool) -> int:
     if is_debug:
         import traceback
 
-        traceback.print_exc()
+        print(without_secrets(traceback.format_exc()), end="", file=sys.stderr)
     from scripts.terminal import safe_line
 
     print(safe_line(line), file=sys.stderr)

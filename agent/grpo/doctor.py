@@ -16,6 +16,7 @@ from statistics import fmean, median
 from agent.grpo.findings import Finding, FindingName, Severity, found
 from inbox_env.actions import StopReason
 from inbox_env.trajectory import Trajectory
+from rewards.bait import shows_bait
 
 Row = Mapping[str, float]
 
@@ -59,7 +60,17 @@ def examine_steps(steps: Mapping[int, Sequence[Trajectory]]) -> list[Finding]:
         severity = Severity.ERROR if is_lost else Severity.WARNING
         evidence = f"{len(failed)} of the last {len(played)} episodes: {_places(failed)}"
         findings.append(found("failed_rollouts", severity, evidence, max(last)))
-    return findings
+    return [*findings, *_bait(played)]
+
+
+def _bait(played: Sequence[tuple[int, int, Trajectory]]) -> Iterator[Finding]:
+    """Yield that episodes were shown reward bait, by the questions they are of and with their places."""
+    baited = [(step, line, one) for step, line, one in played if shows_bait(one)]
+    if baited:
+        num_questions = len({one.question_id for *_, one in baited})
+        evidence = f"{num_questions} questions, {len(baited)} of the last {len(played)} episodes: "
+        evidence += _places([place for *place, _ in baited])
+        yield found("reward_bait", Severity.NOTE, evidence, baited[-1][0])
 
 
 def most_repeated(trajectory: Trajectory) -> int:

@@ -23,6 +23,7 @@ FindingName = Literal[
     "reward_jump",
     "repeated_calls",
     "failed_rollouts",
+    "reward_bait",
     "stale_groups",
     "not_finite",
     "records_disagree",
@@ -102,6 +103,10 @@ CATALOGUE: Mapping[str, tuple[str, str]] = MappingProxyType(
         "failed_rollouts": (
             "Episodes ended in an outage of sampler or tools; they are masked and teach nothing.",
             "Look at the error of the named trajectories, then at the log of the server.",
+        ),
+        "reward_bait": (
+            "Episodes were shown mail that offers a reward for an answer or says which one is right.",
+            "Rewards do not read mail; see in the named trajectories whether the policy follows it, then leave it out.",
         ),
         "stale_groups": (
             "Groups were older than grpo.max_staleness allows and were dropped.",

@@ -18,6 +18,7 @@ from inbox_env.env import EnvLimits, InboxEnv
 from inbox_env.errors import MailsleuthError
 from inbox_env.inbox import Inbox
 from inbox_env.questions import Question
+from inbox_env.redaction import without_secrets
 from inbox_env.trajectory import Trajectory, Turn, write_trajectories
 from rewards.ladder import Mode
 from scripts.playground.cards import ending_event, question_event, turn_card
@@ -95,9 +96,11 @@ class _Performance:
             played = await rollout(policy, env, deadline_seconds=deadline, on_turn=self._on_turn)
             self._finish(played.trajectory, limits)
         except MailsleuthError as error:
-            self._tell("failed", {"error": str(error), "code": error.code})
+            self._tell("failed", {"error": without_secrets(str(error)), "code": error.code})
         except Exception as error:  # the page must hear of it: nobody looks at the terminal
-            self._tell("failed", {"error": f"{type(error).__name__}: {error}"[:300], "code": "E-BUG-00"})
+            self._tell(
+                "failed", {"error": without_secrets(f"{type(error).__name__}: {error}")[:300], "code": "E-BUG-00"}
+            )
 
     async def _policy(self) -> Policy:
         chosen = self._play.policy

@@ -38,6 +38,9 @@ class EventStream(Response):
         async with aclosing(self._events) as events:
             async for event in events:
                 await send({"type": "http.response.body", "body": encode(event), "more_body": True})
+                await asyncio.sleep(
+                    0
+                )  # to a reader that has left, sending waits for nothing, and nobody else would run
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 

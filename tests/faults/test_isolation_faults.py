@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
+import time
 from collections import Counter
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from random import Random
+from statistics import median
 from urllib.parse import quote
 
 import pytest
@@ -14,6 +19,7 @@ import pytest
 from agent.policies.scripted import Script, ScriptedPolicy, answer, hit_numbers, perfect_reader, read, search
 from agent.rollout import rollout
 from inbox_env.actions import Opening, ToolCall
+from inbox_env.emails import Address, Email
 from inbox_env.env import EnvLimits, InboxEnv
 from inbox_env.inbox import Inbox
 from inbox_env.rendering import ResultStyle
@@ -23,6 +29,8 @@ from inbox_env.synthetic.injections import LEADS, LINK, MARK, ORDERS, plant, pla
 from inbox_env.tools import Toolbox
 from rewards.injection import has_obeyed
 from rewards.ladder import LadderConfig, make_ladder
+from scripts.playground.cards import ending_event, turn_card
+from scripts.unlabelled import unlabelled
 
 NUM_TRIES = 10_000
 NUM_CASES = 200
@@ -149,3 +157,67 @@ def test_f86_rewards_know_ids_and_answers_only_whatever_a_mail_promises(store, i
         reward = ladder(trajectory, injection.question)
         assert reward.value is not None
         assert reward.value <= 0
+
+
+def test_f81_foreign_later_and_missing_mails_are_refused_in_the_same_words_and_time(store, inboxes):
+    inbox = Inbox(store, inboxes[0].name)
+    dated = sorted((email for email in inboxes[0].emails if email.date), key=lambda email: email.date)
+    box = Toolbox(inbox, dated[len(dated) // 2].date, ResultStyle())
+    names = {
+        "foreign": [email.message_id for email in inboxes[1].emails[:150]],
+        "later": [email.message_id for email in dated[-150:]],
+        "missing": [f"<{number}.nobody@mail.example>" for number in range(150)],
+        "later by number": [str(inbox.num_emails - number) for number in range(150)],
+    }
+    said, seconds = {}, {kind: [] for kind in names}
+    for place in range(150):  # in turns, so that what else runs here slows all alike
+        for kind, refs in names.items():
+            started = time.perf_counter()
+            result = box.execute(ToolCall("read_email", {"id": refs[place]}))
+            seconds[kind].append(time.perf_counter() - started)
+            said.setdefault((result.content, result.is_error, result.opened, result.listed), set()).add(kind)
+    assert list(said.values()) == [set(names)]
+    typical = [median(found) for found in seconds.values()]
+    assert max(typical) < 5 * min(typical) + 0.002, dict(zip(names, typical, strict=True))
+
+
+SECRET = "Zephyrine-quarterly-secret"
+
+
+def test_f82_a_reply_of_another_inbox_is_in_no_result_trajectory_or_quote(tmp_path):
+    """Both people have the same thread; only one of them got its last mail."""
+    people = Address("Ann Lee", "ann@test.invalid"), Address("Bob Day", "bob@test.invalid")
+    day = datetime(2020, 1, 1, tzinfo=UTC)
+    first = Email("<1@test.invalid>", day, people[0], (people[1],), subject="Plan", body="needle: the plan")
+    reply = replace(
+        first, message_id="<2@test.invalid>", date=day + timedelta(days=1), in_reply_to=first.message_id,
+        references=(first.message_id,), subject=f"Re: Plan {SECRET}", body=f"needle {SECRET}\n> needle: the plan",
+    )  # fmt: skip
+    path = tmp_path / "mail.db"
+    build_inbox(path, "bob", [first], owner=people[1])
+    build_inbox(path, "ann", [first, reply], owner=people[0])
+    mailbox = EmailStore.open(path)
+    calls = [search("needle"), search(SECRET), read(1), read(2), read(reply.message_id)]
+
+    def play(name):
+        question = unlabelled("q", "What is the plan?", name, None)
+        inbox = Inbox(mailbox, name)
+
+        def script(*_: object) -> Script:
+            for action in calls:
+                assert (yield action).results
+            yield answer("the plan", [1, 2, reply.message_id])
+
+        style = ResultStyle(snippet_chars=200, show_thread=True)
+        env = InboxEnv(inbox, question, EnvLimits(max_turns=30, max_invalid_calls=30, style=style))
+        trajectory = asyncio.run(rollout(ScriptedPolicy("curious", script, perfect_reader({})), env)).trajectory
+        cards = [turn_card(turn, number, inbox, None) for number, turn in enumerate(trajectory.turns, 1)]
+        results = [result.content for turn in trajectory.turns for result in turn.results]
+        told = json.dumps([cards, ending_event(trajectory, inbox, question)])
+        return "\n".join(results), told
+
+    assert all(SECRET in text for text in play("ann")), "whose mail it is sees it, and warms every cache"
+    results, told = play("bob")
+    assert SECRET not in results
+    assert told.count(SECRET) == 1, "the word that was searched, as it was asked for"
+    assert "Thread: " not in results
