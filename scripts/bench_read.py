@@ -1,6 +1,8 @@
 """Measure reading mails, opening a mailbox, and many searches at once, on a large mailbox.
 
-Every part works on the mailbox of `bench-system search`, or on one of your own. Times are of the CPU unless said.
+Every part works on the mailbox of `bench-system search`, or on one of your own. Times are of the CPU and of the wall.
+Reading a mail by its Message-ID is compared, in turns, with ART-E's tables and with the standard library's `mailbox`
+on an mbox of each inbox; all must give the same.
 """
 
 from __future__ import annotations
@@ -9,6 +11,8 @@ import argparse
 import json
 import threading
 import time
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -19,12 +23,15 @@ from inbox_env.rendering import ResultStyle
 from inbox_env.search.base import SearchQuery
 from inbox_env.store import EmailStore
 from inbox_env.tools import Toolbox
+from scripts.bench_arte import build_arte
 from scripts.bench_mailbox import size_in_mb
 from scripts.bench_queries import Asked, draw_queries
+from scripts.bench_readers import ArteReader, MailboxReader, OwnReader, Reader, ReadMail, build_mbox
 from scripts.bench_search import add_mailbox_arguments, find_mailbox, summary
 
 NUM_INBOXES_ASKED = 20
 NUM_OPENED = 15
+OWN = "mailsleuth"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -33,6 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--reads", type=int, default=2000, help="mails that are read (default 2000)")
     parser.add_argument("--threads", type=int, default=64, help="threads that search at once (default 64)")
     parser.add_argument("--searches", type=int, default=6400, help="searches of all threads together (default 6400)")
+    parser.add_argument("--alone", action="store_true", help="without comparison: nothing else is built")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
 
@@ -47,13 +55,15 @@ def run(args: argparse.Namespace) -> int:
         "mails": sum(info.num_emails for info in infos),
         "inboxes": len(infos),
         "disk_mb": size_in_mb(mailbox),
-        "open_ms": _open(mailbox, asked),
-        "read_ms": _read(store, names, args.reads),
+        "open": _open(mailbox, asked),
+        "read": _read(store, names, args.reads),
         "at_once": {
             f"{threads} threads": search_at_once(store, asked, threads, args.searches) for threads in (1, args.threads)
         },
     }
     store.close()
+    if not args.alone:
+        report["compared"] = _compare(mailbox, names, args.cache, args.reads)
     print(json.dumps(report) if args.json else "\n".join(f"{name}: {value}" for name, value in report.items()))
     return 0
 
@@ -90,33 +100,93 @@ def search_at_once(store: EmailStore, asked: list[Asked], num_threads: int, num_
     }
 
 
+def timed(call: Callable[[], Any]) -> tuple[float, float, Any]:
+    """Return the CPU time and the wall time of a call, in ms, and what it gave."""
+    wall, cpu = time.perf_counter_ns(), time.process_time_ns()
+    given = call()
+    return (time.process_time_ns() - cpu) / 1e6, (time.perf_counter_ns() - wall) / 1e6, given
+
+
+def _times(pairs: Sequence[tuple[float, float]]) -> dict[str, dict[str, float]]:
+    return {"cpu_ms": summary([pair[0] for pair in pairs]), "wall_ms": summary([pair[1] for pair in pairs])}
+
+
 def _open(mailbox: Path, asked: list[Asked]) -> dict[str, Any]:
-    """Return wall times in ms: the file opened and checked with one inbox; then also searched and read once."""
+    """Return the times of opening and checking the file with one inbox; then also of a search and a read."""
     opened, used = [], []
     for one in asked[:NUM_OPENED]:
-        start = time.perf_counter()
-        inbox = Inbox.open(mailbox, one.inbox)
-        opened.append((time.perf_counter() - start) * 1000)
-        hits = inbox.search(SearchQuery(one.query.keywords), as_of=None).hits
-        inbox.read(hits[0].number, as_of=None)
-        used.append((time.perf_counter() - start) * 1000)
+        cpu, wall, inbox = timed(partial(Inbox.open, mailbox, one.inbox))
+        more_cpu, more_wall, _ = timed(partial(_search_and_read, inbox, one))
+        opened.append((cpu, wall))
+        used.append((cpu + more_cpu, wall + more_wall))
         inbox.close()
-    return {"open": summary(opened), "open, search and read": summary(used)}
+    return {"open": _times(opened), "open, search and read": _times(used)}
+
+
+def _search_and_read(inbox: Inbox, one: Asked) -> None:
+    hits = inbox.search(SearchQuery(one.query.keywords), as_of=None).hits
+    inbox.read(hits[0].number, as_of=None)
 
 
 def _read(store: EmailStore, names: list[str], num_reads: int) -> dict[str, Any]:
-    """Return CPU times in ms of a mail's retrieval, and of the tool from arguments to text."""
+    """Return the times of a mail's retrieval, and of the tool from arguments to text."""
     random = Random(0)
     boxes = [Toolbox(Inbox(store, name), None, ResultStyle(show_thread=True)) for name in names]
     picked = [(box, random.randint(1, box.inbox.num_emails)) for box in random.choices(boxes, k=num_reads)]
     retrieved, shown = [], []
     for is_timed in (False, True):
         for box, number in picked:
-            start = time.process_time_ns()
-            box.inbox.read(number, as_of=None)
-            middle = time.process_time_ns()
-            box.execute(ToolCall("read_email", {"id": number}))
+            mail = timed(partial(box.inbox.read, number, as_of=None))
+            tool = timed(partial(box.execute, ToolCall("read_email", {"id": number})))
             if is_timed:
-                retrieved.append((middle - start) / 1e6)
-                shown.append((time.process_time_ns() - middle) / 1e6)
-    return {"mail": summary(retrieved), "read_email tool": summary(shown)}
+                retrieved.append(mail[:2])
+                shown.append(tool[:2])
+    return {"mail": _times(retrieved), "read_email tool": _times(shown)}
+
+
+def _compare(mailbox: Path, names: list[str], cache: Path, num_reads: int) -> dict[str, Any]:
+    """Return the times by reader of opening one inbox and reading one of its mails, in turns, and their ratios.
+
+    Of every mail the same is wanted: sender, recipients, subject and text, by its Message-ID.
+    """
+    arte = build_arte(mailbox, cache / f"{mailbox.stem}-arte.db")
+    mboxes = {name: build_mbox(mailbox, name, cache) for name in names}
+    makers: dict[str, Callable[[str], Reader]] = {
+        OWN: lambda name: OwnReader(mailbox, name),
+        "arte": lambda _: ArteReader(arte),
+        "stdlib mailbox": lambda name: MailboxReader(*mboxes[name]),
+    }
+    random = Random(0)
+    report: dict[str, Any] = {"readers": {reader: {"open": [], "read": []} for reader in makers}, "same": 0, "reads": 0}
+    for name in names:
+        picked = random.choices(list(mboxes[name][1]), k=max(1, num_reads // len(names)))
+        readers = report["readers"]
+        seen = [_visit(readers[reader], partial(maker, name), picked) for reader, maker in makers.items()]
+        report["reads"] += len(picked)
+        report["same"] += sum(len(set(mails)) == 1 for mails in zip(*seen, strict=True))
+    for figures in report["readers"].values():
+        figures.update({what: _times(figures[what]) for what in ("open", "read")})
+    own = report["readers"][OWN]
+    for reader, figures in report["readers"].items():
+        if reader != OWN:
+            figures["ratio"] = {
+                f"{what} {name}": round(figures[what]["cpu_ms"][name] / own[what]["cpu_ms"][name], 2)
+                for what in ("open", "read")
+                for name in ("mean", "p50", "p95")
+            }
+    return report
+
+
+def _visit(times: dict[str, Any], make: Callable[[], Reader], picked: list[str]) -> list[ReadMail]:
+    """Open, read each mail twice, of which the second counts, and return the mails."""
+    cpu, wall, reader = timed(make)
+    times["open"].append((cpu, wall))
+    mails = []
+    for is_timed in (False, True):
+        for message_id in picked:
+            cpu, wall, mail = timed(partial(reader.read, message_id))
+            if is_timed:
+                times["read"].append((cpu, wall))
+                mails.append(mail)
+    reader.close()
+    return mails
