@@ -1,9 +1,9 @@
 """Show the figures of the inboxes of a mailbox.
 
 How many mails and threads, from when to when, who writes most, which folders, what is attached, and the space taken.
-"folded" counts further Message-IDs: those of copies that were folded into a mail under another one. The "duplicates"
+"copies" counts further Message-IDs: those of copies that were folded into a mail under another one. The "duplicates"
 of an import are all mails it read that were copies of others, also those under the same Message-ID.
-"exchange" is who wrote to the owner or got mail from the owner. Attachments are counted as they were in the mail:
+"contacts" is who wrote to the owner or got mail from the owner. Attachments are counted as they were in the mail:
 the mailbox keeps their names, and their text where the import was asked for it.
 """
 
@@ -68,11 +68,11 @@ def _print(stats: InboxStats) -> None:
         ("owner", stats.owner or "unknown: set it with mailsleuth inboxes --set-owner"),
         ("mails", f"{stats.num_emails:,} in {plural(stats.num_threads, 'thread')}; {stats.num_undated:,} undated"),
         ("dates", f"{day(stats.first_date)} to {day(stats.last_date)}"),
-        ("folded", f"{plural(stats.num_folded_ids, 'more Message-ID')} of copies"),
+        ("copies", f"{plural(stats.num_folded_ids, 'further Message-ID')}, of copies folded into a mail"),
         ("attached", f"{plural(stats.num_attachments, 'file')}, {size_text(stats.attachment_bytes)} in the mail"),
         ("space", f"text {size_text(stats.text_chars)}, search index {size_text(stats.index_bytes)}"),
         ("senders", _counts(stats.top_senders)),
-        ("exchange", _counts(stats.top_correspondents)),
+        ("contacts", _counts(stats.top_correspondents)),
         ("folders", _counts(stats.top_folders)),
     )
     for name, value in lines:

@@ -60,7 +60,7 @@ def test_stats_say_what_an_inbox_holds(mailbox: Path, capsys: pytest.CaptureFixt
     assert main(["stats", "--mailbox", str(mailbox)]) == 0
     out = capsys.readouterr().out
     assert "50 in 49 threads; 1 undated" in out
-    assert "folded    1 more Message-ID of copies\nattached  1 file, 2.0 MB in the mail" in out
+    assert "copies    1 further Message-ID, of copies folded into a mail\nattached  1 file, 2.0 MB in the mail" in out
     assert "my.db: 2 inboxes, " in out
 
 

@@ -1,4 +1,4 @@
-"""What of a source is not shown as it is: torn lines, files named unlike their policy, episodes left out of an export."""
+"""What of a source is not shown as it is: torn lines, files not named as their policy, episodes not in an export."""
 
 from __future__ import annotations
 
