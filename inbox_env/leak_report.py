@@ -72,7 +72,8 @@ class LeakReport:
             ("ranked first by OR-ing them", self.first_by_any_word),
             ("content words that stand in the mail", self.mean_overlap),
         )
-        lines = [f"{sum(self.num_by_kind.values()):,} questions: {kinds}"]
+        num_questions = sum(self.num_by_kind.values())
+        lines = [f"{num_questions:,} question{'s' * (num_questions != 1)}: {kinds}"]
         lines += [f"answers: {types}"] if types else []
         lines.append(f"words of a question: {self.mean_words:.1f}")
         lines += [f"{name}: {share:.0%}" for name, share in shares if share is not None]

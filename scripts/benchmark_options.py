@@ -98,15 +98,18 @@ def _add_shown(parser: argparse.ArgumentParser) -> None:
 
 def check_options(args: argparse.Namespace) -> None:
     """Raise UsageError for the first option that is out of range."""
-    if args.concurrency < 1 or args.api_concurrency < 1:
-        raise UsageError(9, "--concurrency is at least 1")
-    if not 0 <= args.fail_on_error <= 1:
-        raise UsageError(10, "--fail-on-error is a share from 0 to 1")
-    if not 1 <= args.seeds <= 100:
-        raise UsageError(12, "--seeds is from 1 to 100")
-    if any(not 0 <= one <= 5 for one in args.temperature or ()):
-        raise UsageError(13, "--temperature is from 0 to 5")
-    if not 0 < args.detect <= 1:
-        raise UsageError(14, "--detect is a difference of two shares, above 0 and at most 1")
-    if args.price_per_hour is not None and not 0 <= args.price_per_hour < 1e6:
-        raise UsageError(15, "--price-per-hour is not negative")
+    for name in ("concurrency", "api_concurrency"):
+        _check(9, args, name, getattr(args, name) >= 1, "at least 1")
+    _check(10, args, "fail_on_error", 0 <= args.fail_on_error <= 1, "a share from 0 to 1")
+    _check(12, args, "seeds", 1 <= args.seeds <= 100, "from 1 to 100")
+    _check(13, args, "temperature", all(0 <= one <= 5 for one in args.temperature or ()), "from 0 to 5")
+    _check(14, args, "detect", 0 < args.detect <= 1, "a difference of two shares, above 0 and at most 1")
+    is_price = args.price_per_hour is None or 0 <= args.price_per_hour < 1e6
+    _check(15, args, "price_per_hour", is_price, "not negative")
+
+
+def _check(number: int, args: argparse.Namespace, name: str, is_right: bool, form: str) -> None:
+    if not is_right:
+        option, value = f"--{name.replace('_', '-')}", getattr(args, name)
+        given = " ".join(map(str, value)) if isinstance(value, list) else value
+        raise UsageError(number, f"{option} is {form}", where=f"{option} {given}", next_step="see bench --help")

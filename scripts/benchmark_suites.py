@@ -204,7 +204,7 @@ def _spread(questions: list[Question], limit: int | None) -> list[Question]:
     if limit is None:
         return questions
     if limit < 1:
-        raise UsageError(4, "--limit is at least 1")
+        raise UsageError(4, "--limit is at least 1", where=f"--limit {limit}", next_step="leave it out for all")
     return spread_evenly(questions, limit)
 
 

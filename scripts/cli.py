@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from types import FrameType, ModuleType
 from typing import Any, NoReturn
 
-from inbox_env.errors import ExitCode, MailsleuthError, ResourceError, UsageError
+from inbox_env.errors import ExitCode, MailsleuthError, ResourceError, StoppedError, UsageError
 from inbox_env.redaction import without_secrets
 from scripts.inbox_names import with_inbox_names
 
@@ -74,6 +74,13 @@ COMMANDS = {
         "Serve an inbox (MCP) or a trained agent's model (OpenAI's protocol), or print a training's vLLM server.",
     ),
     "bench-system": Command("scripts.bench_system", "Measure the speed of one part of the system.", is_async=True),
+}
+
+GO_ON = {
+    "bench": "the same command plays what is missing",
+    "import": "the same command goes on from there",
+    "pretrain": "the same command goes on from there",
+    "train": "the same command with --resume goes on",
 }
 
 EXTRA_OF_PACKAGE = {
@@ -138,12 +145,19 @@ def _explained(arguments: list[str]) -> int:
     except BrokenPipeError:
         raise
     except KeyboardInterrupt:
-        return _fail("interrupted", ExitCode.INTERRUPTED, is_debug)
+        return _fail(_interrupted(arguments), ExitCode.INTERRUPTED, is_debug)
     except Exception as error:
         if stops:  # SQLite swallows what a signal raised in one of its callbacks, and then fails itself
-            return _fail("interrupted", stops[0], is_debug) if stops[0] == ExitCode.INTERRUPTED else stops[0]
+            is_interrupt = stops[0] == ExitCode.INTERRUPTED
+            return _fail(_interrupted(arguments), stops[0], is_debug) if is_interrupt else stops[0]
         known = _as_no_text(error, arguments) or _as_known(error)
         return _fail(known.line(), known.exit_code, is_debug) if known else _fail(_bug_line(error), EXIT_BUG, is_debug)
+
+
+def _interrupted(arguments: list[str]) -> str:
+    """Return what an interrupted command says: which it was, and how to go on where that is possible."""
+    name = next((word for word in arguments if word in COMMANDS), "")
+    return StoppedError(ExitCode.INTERRUPTED, "interrupted", where=name, next_step=GO_ON.get(name, "")).line()
 
 
 def _dispatch(arguments: list[str], stops: list[ExitCode]) -> int:

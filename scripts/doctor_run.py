@@ -17,7 +17,7 @@ from agent.grpo.findings import Finding, Severity, found
 from agent.grpo.metrics import read_metrics
 from inbox_env.errors import CorruptError, ExitCode, UsageError
 from inbox_env.trajectory import Trajectory
-from scripts.terminal import safe_line
+from scripts.terminal import plural, safe_line
 
 _DAMAGE = ("records_unreadable", "damaged_checkpoint")
 _BEST = 3  # trajectories that a jump names
@@ -30,7 +30,8 @@ def report_run(path: Path, *, as_json: bool) -> int:
         print(finding.model_dump_json() if as_json else _lines(finding))
     if not as_json:
         num_steps = sum(1 for _ in _rows(path))
-        print(f"{path}: {len(findings)} findings in {num_steps} steps" if findings else f"{path}: healthy")
+        found = f"{plural(len(findings), 'finding')} in {plural(num_steps, 'step')}"
+        print(f"{path}: {found if findings else 'healthy'}")
     return exit_code(findings)
 
 

@@ -27,7 +27,7 @@ from inbox_env.questions import Question
 from inbox_env.store import EmailStore
 from scripts.question_check import add_check_arguments, check_questions
 from scripts.question_files import check_writable, write_whole
-from scripts.terminal import console, safe_line, waiting
+from scripts.terminal import console, plural, safe_line, waiting
 from scripts.writer_options import add_writer_options, check_writer_options
 
 MAX_LENDERS = 2
@@ -61,11 +61,13 @@ def run(args: argparse.Namespace) -> int:
     if args.check is not None:
         return check_questions(args)
     if args.fix is not None or args.rows is not None or args.against:
-        raise UsageError(3, "--fix, --rows and --against go with --check", next_step="name the file to check")
+        given = next(name for name in ("fix", "rows", "against") if getattr(args, name))
+        what = "--fix, --rows and --against go with --check"
+        raise UsageError(3, what, where=f"--{given}", next_step="name the file to check")
     if not args.inbox or args.out is None:
         raise UsageError(4, "name inboxes with --inbox and a file with --out", next_step="or check one with --check")
     if args.count < 1:
-        raise UsageError(1, "--count is at least 1")
+        raise UsageError(1, "--count is at least 1", where=f"--count {args.count}", next_step="ask for 1 or more")
     check_writable(args.out)
     if args.writer is not None:
         from scripts.write_questions import write_by_model  # needs the extra with the model's client
@@ -96,7 +98,7 @@ def _generate(store: EmailStore, args: argparse.Namespace) -> list[Question]:
         options = {"seed": args.seed, "split": args.split, "is_checkable": args.answers}
         made = generate_known_items(items[name], others, args.count, **options)
         if len(made) < args.count:
-            what = f"{name}: its mail gives {len(made):,} questions, not {args.count:,}"
+            what = f"{name}: its mail gives {plural(len(made), 'question')}, not {args.count:,}"
             console().print(safe_line(what))
         questions += made
     return questions

@@ -118,6 +118,8 @@ def _line(summary: ImportSummary, inbox: str, *, is_dry_run: bool) -> str:
     if summary.rejects_path is not None:
         rejects += f" (see {summary.rejects_path})"
     rejects += f", {summary.unread:,} with attachments unread" if summary.unread else ""
+    if summary.torn:
+        rejects += f", {plural(summary.torn, 'file')} without a line break at the end (cut off in the last mail?)"
     rate = summary.read / summary.seconds if summary.seconds else 0.0
     holds = "would hold" if is_dry_run else "holds"
     if not summary.total:
@@ -146,6 +148,7 @@ def _row(summary: ImportSummary) -> dict[str, object]:
         "is_resumed": summary.is_resumed,
         "cut": summary.cut,
         "unread": summary.unread,
+        "torn": summary.torn,
     }
 
 

@@ -83,7 +83,7 @@ def _query(args: argparse.Namespace) -> SearchQuery:
         limits = f"at most {MAX_KEYWORDS} keywords of {MAX_KEYWORD_CHARS} characters"
         raise UsageError(2, "too many or too long keywords", next_step=limits)
     if not 1 <= args.page <= _MAX_PAGES:
-        raise UsageError(3, f"no page {args.page}", next_step="pages count from 1")
+        raise UsageError(3, f"no page {args.page}", where="--page", next_step="pages count from 1")
     _check_possible(args)
     return SearchQuery(
         keywords=keywords,

@@ -3,7 +3,7 @@
 --mcp speaks the Model Context Protocol on standard input and output: tools to ask, search and read one inbox as of a
 day. --openai answers /v1/chat/completions with a trained agent's model: `mailsleuth bench --policy openai:URL` plays it
 as it plays here. --config prints the vLLM server that a training configuration needs, with the options that the trainer
-checks at its start; with --run it becomes that server. Knows nothing of what is asked of the servers.
+checks at its start; with --run it becomes that server.
 """
 
 from __future__ import annotations

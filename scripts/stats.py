@@ -1,9 +1,9 @@
 """Show the figures of the inboxes of a mailbox.
 
 How many mails and threads, from when to when, who writes most, which folders, what is attached, and the space taken.
-"folded" counts the mails read that are copies of others (the "duplicates" of the imports, however often a file was
+"copies" counts the mails read that are copies of others (the "duplicates" of the imports, however often a file was
 imported), and the further Message-IDs that some of them had.
-"exchange" is who wrote to the owner or got mail from the owner. Attachments are counted as they were in the mail:
+"contacts" is who wrote to the owner or got mail from the owner. Attachments are counted as they were in the mail:
 the mailbox keeps their names, and their text where the import was asked for it.
 """
 
@@ -72,11 +72,11 @@ def _print(stats: InboxStats) -> None:
             + (f"; {stats.num_cut:,} cut short for their size" if stats.num_cut else ""),
         ),
         ("dates", f"{day(stats.first_date)} to {day(stats.last_date)}"),
-        ("folded", _folded(stats)),
+        ("copies", _folded(stats)),
         ("attached", f"{plural(stats.num_attachments, 'file')}, {size_text(stats.attachment_bytes)} in the mail"),
         ("space", f"text {size_text(stats.text_chars)}, search index {size_text(stats.index_bytes)}"),
         ("senders", _counts(stats.top_senders)),
-        ("exchange", _counts(stats.top_correspondents)),
+        ("contacts", _counts(stats.top_correspondents)),
         ("folders", _counts(stats.top_folders)),
     )
     for name, value in lines:
@@ -85,10 +85,10 @@ def _print(stats: InboxStats) -> None:
 
 
 def _folded(stats: InboxStats) -> str:
-    ids = plural(stats.num_folded_ids, "more Message-ID")
+    ids = plural(stats.num_folded_ids, "further Message-ID")
     if stats.num_copies is None:
-        return f"{ids} of copies"
-    return plural(stats.num_copies, "copy", "copies") + (f" with {ids}" if stats.num_folded_ids else "")
+        return f"{ids}, of copies folded into a mail"
+    return f"{stats.num_copies:,} folded into other mails" + (f", with {ids}" if stats.num_folded_ids else "")
 
 
 def _counts(pairs: Sequence[tuple[str, int]]) -> str:

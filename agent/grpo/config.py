@@ -26,6 +26,8 @@ from inbox_env.env import EnvLimits
 from inbox_env.errors import UsageError
 from inbox_env.rendering import ResultStyle
 
+NAME_FORM = "only letters, digits, '.', '_' and '-', a letter or digit first"
+
 
 class RunConfig(Section):
     """What the run is called and where it goes."""
@@ -259,7 +261,7 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> TrainConfig:
     try:
         return TrainConfig.model_validate_json(json.dumps(content, default=str), strict=True)
     except ValidationError as error:
-        raise _bad_key(error, path) from error
+        raise _bad_key(error, path, overrides) from error
 
 
 def dump_config(config: TrainConfig) -> str:
@@ -286,9 +288,11 @@ def _read_toml(path: Path) -> dict[str, Any]:
     except FileNotFoundError as error:
         raise UsageError(50, "no such configuration", where=str(path), next_step="see scripts/configs") from error
     except OSError as error:
-        raise UsageError(51, f"cannot read the configuration: {error.strerror}", where=str(path)) from error
+        what, next_step = f"cannot read the configuration: {error.strerror}", "name a TOML file that may be read"
+        raise UsageError(51, what, where=str(path), next_step=next_step) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UsageError(52, f"the configuration is not TOML: {error}", where=str(path)) from error
+        what, next_step = f"the configuration is not TOML: {error}", "mend it, or name one as in scripts/configs"
+        raise UsageError(52, what, where=str(path), next_step=next_step) from error
 
 
 def _apply(content: dict[str, Any], override: str) -> None:
@@ -311,13 +315,21 @@ def _toml_value(text: str) -> Any:
         return text
 
 
-def _bad_key(error: ValidationError, path: Path) -> UsageError:
+def _bad_key(error: ValidationError, path: Path, overrides: Sequence[str]) -> UsageError:
     first = error.errors()[0]
     key = ".".join(str(part) for part in first["loc"])
+    where = next((f"--set {one}" for one in reversed(overrides) if _sets(one, key)), str(path))
     if first["type"] == "extra_forbidden":
-        return UsageError(54, f"unknown key {key}", where=str(path), next_step=_nearest(key))
-    reason = first["msg"].removeprefix("Value error, ")
-    return UsageError(55, f"{key}: {reason}" if key else reason, where=str(path), next_step="see README, Configuration")
+        return UsageError(54, f"unknown key {key}", where=where, next_step=_nearest(key))
+    is_name = first["type"] == "string_pattern_mismatch"  # the one key with a pattern
+    reason = NAME_FORM if is_name else first["msg"].removeprefix("Value error, ")
+    return UsageError(55, f"{key}: {reason}" if key else reason, where=where, next_step="see README, Configuration")
+
+
+def _sets(override: str, key: str) -> bool:
+    """Whether an override wrote the value, or the section, that `key` is of."""
+    name = override.partition("=")[0].strip()
+    return bool(key) and (key == name or key.startswith(f"{name}.") or name.startswith(f"{key}."))
 
 
 def _nearest(key: str) -> str:

@@ -63,7 +63,7 @@ class ImportSummary:
 
     Of the imported ones, `cut` were too large to be read whole, and `unread` have attachments whose text was asked for
     and could not be read. `total` mails are in the inbox now, or would be. `is_resumed` when an interrupted import was
-    gone on with.
+    gone on with. `torn` of them end a file that has no line break at its end.
     """
 
     read: int
@@ -78,6 +78,7 @@ class ImportSummary:
     is_resumed: bool = False
     cut: int = 0
     unread: int = 0
+    torn: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,6 +246,7 @@ class _Import:
             is_resumed=staging.is_resumed,
             cut=merged.num_cut,
             unread=merged.num_unread,
+            torn=merged.num_torn,
         )
 
     def _look_at_mailbox(self) -> None:

@@ -73,7 +73,8 @@ INSERT_GAINED = "INSERT OR IGNORE INTO rows{file}.gained_text (seq) VALUES (?)"
 COUNT_GAINED = "SELECT count(*) FROM rows{file}.gained_text WHERE seq < ?"
 LEND_TEXT = "UPDATE rows{file}.texts SET envelope = ?, body_words = ? WHERE seq = ?"
 COUNT_DEFECTS = """SELECT coalesce(sum(instr(defects, '"too_large"') > 0), 0),
-    coalesce(sum(instr(defects, '"attachment_unread"') > 0), 0) FROM (
+    coalesce(sum(instr(defects, '"attachment_unread"') > 0), 0),
+    coalesce(sum(instr(defects, '"no_final_newline"') > 0), 0) FROM (
     SELECT json_extract(envelope, '$.defects') AS defects FROM kept JOIN rows{file}.texts AS text USING (seq)
     WHERE kept.file = {file} AND kept.seq >= ? AND instr(envelope, '"defects":'))"""
 COUNT_KEPT = "SELECT count(*), coalesce(sum(seq >= ?), 0) FROM kept"
@@ -86,7 +87,7 @@ _OPCODES = 100_000
 class Merged:
     """What was merged: mails in all, and from place `first_new` on; of those cut ones, and with unread attachments.
 
-    `num_gained` earlier mails gained the text of their attachments from copies.
+    `num_torn` end their file without a line break. `num_gained` earlier mails gained attached text from copies.
     """
 
     num_mails: int
@@ -94,6 +95,7 @@ class Merged:
     num_cut: int = 0
     num_unread: int = 0
     num_gained: int = 0
+    num_torn: int = 0
 
 
 def merge_rows(folder: Path, first_new: int, is_stopped: Callable[[], bool]) -> Merged:
@@ -114,8 +116,8 @@ def merge_rows(folder: Path, first_new: int, is_stopped: Callable[[], bool]) -> 
         ]
         num_mails, num_new = connection.execute(COUNT_KEPT, (first_new,)).fetchone()
         connection.execute("COMMIT")
-    num_cut, num_unread = (sum(row[place] for row in defects) for place in (0, 1))
-    return Merged(num_mails, num_new, num_cut, num_unread, num_gained)
+    num_cut, num_unread, num_torn = (sum(row[place] for row in defects) for place in range(3))
+    return Merged(num_mails, num_new, num_cut, num_unread, num_gained, num_torn)
 
 
 def join_copies_and_threads(folder: Path, first_new: int, is_stopped: Callable[[], bool]) -> bool:

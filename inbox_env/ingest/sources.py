@@ -90,7 +90,8 @@ def find_source(path: Path | str) -> Source:
             raise UsageError(50, f"no mail is read from {scheme[1]}://", next_step=_SERVERS) from error
         raise UsageError(50, "no such file or folder", where=where, next_step=_NEXT_STEP) from error
     except (OSError, RuntimeError, ValueError) as error:  # RuntimeError: a loop of links; ValueError: a NUL in it
-        raise UsageError(51, f"cannot read mail: {error}", where=where, next_step="check its permissions") from error
+        reason = getattr(error, "strerror", None) or error  # OSError's own text names the path once more
+        raise UsageError(51, f"cannot read mail: {reason}", where=where, next_step="check its permissions") from error
     if not head:
         raise UsageError(52, "the file is empty", where=where, next_step=_NEXT_STEP)
     kind = kind_of(head, real.name)

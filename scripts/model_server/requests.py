@@ -159,6 +159,18 @@ def read_request(body: bytes) -> ChatRequest:
         return ChatRequest.model_validate(given)
     except ValidationError as error:
         first: Any = error.errors()[0]
+        if foreign := _foreign_part(given, first["loc"]):
+            raise ApiError(400, foreign, param="messages", code="unsupported_content") from None
         place = ".".join(str(part) for part in first["loc"])
         param = str(first["loc"][0]) if first["loc"] else None
         raise ApiError(400, f"{place}: {first['msg']}", param=param, code="invalid_value") from None
+
+
+def _foreign_part(given: Mapping[str, Any], loc: tuple[Any, ...]) -> str:
+    """Return what to say when the content at `loc` has a part that is no text, such as an image; else ""."""
+    if loc[:1] != ("messages",) or loc[2:3] != ("content",):
+        return ""
+    content = given["messages"][loc[1]]["content"]
+    parts = [part for part in content if isinstance(part, dict)] if isinstance(content, list) else []
+    kinds = [str(part.get("type"))[:40] for part in parts if part.get("type") != "text"]
+    return f"messages.{loc[1]}.content: only text is taken here, no part of type {kinds[0]!r}" if kinds else ""

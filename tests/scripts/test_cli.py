@@ -127,6 +127,13 @@ def test_a_failure_is_one_line_and_its_exit_code(
     assert err.count("\n") == (1 if shown else 0)
 
 
+@pytest.mark.parametrize(("command", "way_on"), [("train", "--resume"), ("bench", "the same command"), ("ask", "")])
+def test_an_interrupted_command_has_a_code_and_says_how_to_go_on(command: str, way_on: str) -> None:
+    line = cli._interrupted([command, "--json"])
+    assert line.startswith(f"error[E-STP-01]: interrupted - {command}")
+    assert way_on in line
+
+
 def test_debug_shows_the_traceback(run_raising: CommandLine, capsys: pytest.CaptureFixture[str]) -> None:
     assert run_raising(raising(KeyError("boom")), "--debug") == 1
     assert "Traceback" in capsys.readouterr().err

@@ -159,7 +159,7 @@ def test_findings_are_printed_for_people_and_for_programs(run, capsys):
     change_a_reward(run)
     assert main(["doctor", str(run)]) == ExitCode.REJECTS
     text = capsys.readouterr().out
-    for part in ("ERROR records_disagree", "  do: ", "  see: step 2", "1 findings in 4 steps"):
+    for part in ("ERROR records_disagree", "  do: ", "  see: step 2", "1 finding in 4 steps"):
         assert part in text
     assert main(["doctor", str(run), "--json"]) == ExitCode.REJECTS
     (row,) = [json.loads(line) for line in capsys.readouterr().out.splitlines()]

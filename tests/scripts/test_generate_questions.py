@@ -11,6 +11,7 @@ from inbox_env.questions import read_questions, write_questions
 from inbox_env.store import build_inbox
 from inbox_env.synthetic.generate import generate_inbox
 from scripts.cli import main
+from scripts.question_files import write_whole
 
 
 @pytest.fixture(scope="module")
@@ -119,3 +120,23 @@ def test_the_file_of_another_split_is_compared_with(
     out = capsys.readouterr().out
     assert f"{first.id}: split ({first.id} of train)" in out
     assert "inbox me stands in train and test" in out
+
+
+def test_a_question_file_that_cannot_be_written_is_named_as_it_was_given(tmp_path: Path) -> None:
+    def fail(partial: Path, _: object) -> None:
+        raise PermissionError(13, "Permission denied", str(partial))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("scripts.question_files.write_questions", fail)
+        with pytest.raises(PermissionError) as caught:
+            write_whole(tmp_path / "q.jsonl", [])
+    assert caught.value.filename == str(tmp_path / "q.jsonl")
+
+
+def test_an_option_out_of_range_is_said_with_what_was_given(
+    mailbox: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert generate(mailbox, tmp_path / "q.jsonl", "--inbox", "me", "--count", "0") == 2
+    assert "--count is at least 1 - --count 0 - " in capsys.readouterr().err
+    assert generate(mailbox, tmp_path / "q.jsonl", "--rows", "x") == 2
+    assert " - --rows - name the file to check" in capsys.readouterr().err

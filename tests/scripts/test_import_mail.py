@@ -59,6 +59,16 @@ def test_the_summary_line_and_exit_code(tmp_path: Path, capsys: pytest.CaptureFi
     assert out.err == ""
 
 
+def test_a_file_that_ends_in_the_middle_of_a_mail_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source = write_box(tmp_path / "a.mbox", message(1), message(2))
+    command = ["import", str(source), "--mailbox", str(tmp_path / "my.db"), "--inbox"]
+    assert main([*command, "whole"]) == ExitCode.OK
+    assert "line break" not in capsys.readouterr().out
+    source.write_bytes(source.read_bytes().rstrip(b"\n")[:-3])
+    assert main([*command, "torn"]) == ExitCode.OK
+    assert "2 imported, 0 duplicates, 0 rejected, 1 file without a line break at the end" in capsys.readouterr().out
+
+
 def test_rejects_are_listed_beside_the_mailbox(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = tmp_path / "mail"
     folder.mkdir()

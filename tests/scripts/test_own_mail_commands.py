@@ -64,24 +64,26 @@ def folded(mailbox: Path, capsys: pytest.CaptureFixture[str]) -> tuple[int | Non
     assert main(["stats", "--mailbox", str(mailbox), "--json"]) == 0
     num_copies = read_json(capsys)["num_copies"]
     assert main(["stats", "--mailbox", str(mailbox)]) == 0
-    return num_copies, next(line for line in capsys.readouterr().out.splitlines() if line.startswith("folded"))[10:]
+    return num_copies, next(line for line in capsys.readouterr().out.splitlines() if line.startswith("copies"))[10:]
 
 
 def test_stats_tell_the_copies_that_imports_folded(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     first, mailbox = write_box(tmp_path / "a.mbox", *range(10), *range(5)), tmp_path / "copies.db"
     assert import_mail([first], mailbox, "me").duplicates == 5
-    assert folded(mailbox, capsys) == (5, "5 copies")
+    assert folded(mailbox, capsys) == (5, "5 folded into other mails")
     assert import_mail([first], mailbox, "me").duplicates == 15, "all of it is there"
-    assert folded(mailbox, capsys) == (5, "5 copies"), "a file that is imported again holds no more copies"
+    assert folded(mailbox, capsys) == (5, "5 folded into other mails"), (
+        "a file that is imported again holds no more copies"
+    )
     import_mail([write_box(tmp_path / "b.mbox", 3, 4, 20)], mailbox, "me")
-    assert folded(mailbox, capsys) == (7, "7 copies")
+    assert folded(mailbox, capsys) == (7, "7 folded into other mails")
     assert main(["doctor", str(mailbox), "--rebuild"]) == 0
-    assert folded(mailbox, capsys) == (7, "7 copies")
+    assert folded(mailbox, capsys) == (7, "7 folded into other mails")
     to_version_3(mailbox)
     assert main(["doctor", str(mailbox)]) == 0
-    assert folded(mailbox, capsys) == (None, "0 more Message-IDs of copies")
+    assert folded(mailbox, capsys) == (None, "0 further Message-IDs, of copies folded into a mail")
     import_mail([first, tmp_path / "b.mbox"], mailbox, "me")
-    assert folded(mailbox, capsys) == (7, "7 copies"), "known again"
+    assert folded(mailbox, capsys) == (7, "7 folded into other mails"), "known again"
 
 
 def test_stats_say_what_an_inbox_holds(mailbox: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -96,7 +98,7 @@ def test_stats_say_what_an_inbox_holds(mailbox: Path, capsys: pytest.CaptureFixt
     assert main(["stats", "--mailbox", str(mailbox)]) == 0
     out = capsys.readouterr().out
     assert "50 in 49 threads; 1 undated" in out
-    assert "folded    1 more Message-ID of copies\nattached  1 file, 2.0 MB in the mail" in out
+    assert "copies    1 further Message-ID, of copies folded into a mail\nattached  1 file, 2.0 MB in the mail" in out
     assert "my.db: 2 inboxes, " in out
 
 

@@ -91,13 +91,24 @@ def test_a_malformed_override_is_refused(load, override):
         load("[run]\nname = 'x'\n", override)
 
 
+def test_what_an_override_got_wrong_is_said_of_it_and_not_of_the_file(load):
+    for override in ("grpo.steps=x", "grpo.stpes=2", "run.name=../x", "sampling=3"):
+        with pytest.raises(UsageError) as caught:
+            load("", override)
+        assert caught.value.where == f"--set {override}"
+        assert "pattern" not in caught.value.what, "no regular expression is shown"
+    with pytest.raises(UsageError) as caught:
+        load("[grpo]\nsteps = 'x'", "run.name=y")
+    assert "run.toml" in caught.value.where
+
+
 def test_an_absent_or_broken_file_is_one_clear_line(tmp_path):
     with pytest.raises(UsageError, match="no such configuration"):
         load_config(tmp_path / "absent.toml")
     with pytest.raises(UsageError, match="cannot read"):
         load_config(tmp_path)
     (tmp_path / "broken.toml").write_bytes(b"[grpo\n")
-    with pytest.raises(UsageError, match="not TOML"):
+    with pytest.raises(UsageError, match=r"not TOML.*broken\.toml - mend it"):
         load_config(tmp_path / "broken.toml")
     (tmp_path / "latin.toml").write_bytes(b"name = '\xe9'\n")
     with pytest.raises(UsageError, match="not TOML"):

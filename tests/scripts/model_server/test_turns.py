@@ -202,3 +202,13 @@ def test_a_body_that_is_no_object_is_refused(body):
     with pytest.raises(ApiError) as caught:
         read_request(body)
     assert (caught.value.status, caught.value.code) == (400, "invalid_json")
+
+
+@pytest.mark.parametrize("parts", [
+    [{"type": "image_url", "image_url": {"url": "data:,"}}],
+    [{"type": "text", "text": "see"}, {"type": "image_url", "image_url": {"url": "data:,"}}],
+])  # fmt: skip
+def test_a_part_that_is_no_text_is_refused_by_its_kind(parts):
+    body = {"model": "m", "messages": [{"role": "user", "content": "hi"}, {"role": "user", "content": parts}]}
+    with pytest.raises(ApiError, match=r"messages\.1\.content: only text is taken here, no part of type 'image_url'"):
+        read_request(json.dumps(body).encode())
