@@ -1,7 +1,7 @@
 """Measure the playground: until it is ready, until 50 questions at once are answered, search while typing, a large run.
 
 The page's server runs in a process of its own, as `mailsleuth play` starts it; requests are the page's own, over
-loopback. Its browser draws nothing here, and the page's pause while somebody types is not in the figures.
+loopback. Only with --browser is anything drawn; the page's pause while somebody types is not in the figures.
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--rounds", type=int, default=3, help="how often they are asked (default: 3)")
     parser.add_argument("--typed", type=int, default=60, help="queries typed, key by key (default: 60)")
     parser.add_argument("--trajectories", type=int, default=10_000, help="of the run looked into (default: 10000)")
+    parser.add_argument("--browser", action="store_true", help="measure in Chromium too (needs playwright)")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
 
@@ -46,6 +47,8 @@ def run(args: argparse.Namespace) -> int:
         what = "--mails, --streams, --rounds, --typed and --trajectories are at least 1"
         raise UsageError(96, what, next_step="give larger ones")
     result = measure(args.mails, args.streams, args.rounds, args.typed) | measure_viewer(args.trajectories)
+    if args.browser:
+        result |= measure_browser(args.mails, args.trajectories)
     if args.json:
         print(json.dumps(result))
         return 0
@@ -103,6 +106,25 @@ def measure_viewer(num_trajectories: int) -> dict[str, Any]:
         "run_filter_ms": summary(filters),
         "run_episode_ms": summary(episodes),
     }
+
+
+def measure_browser(num_mails: int, num_trajectories: int) -> dict[str, Any]:
+    """Return milliseconds in Chromium: the first rows of a mailbox and of a run painted, a filter of the run drawn."""
+    from scripts.bench_browser import chromium, filter_ms, first_rows_ms
+
+    mailbox = ensure_mailbox(MailboxSize(num_mails, 1), CACHE)
+    run = write_run(CACHE / "bench-run", num_trajectories, CACHE)
+    with chromium() as browser:
+        with _page("--mailbox", str(mailbox)) as (url, _):
+            inbox = first_rows_ms(browser, url)
+        with _page(str(run), command="view") as (url, _):
+            opened = first_rows_ms(browser, url, rounds=1)["p50"]
+            return {
+                "browser_inbox_first_rows_ms": inbox,
+                "browser_run_first_rows_ms": opened,
+                "browser_run_again_ms": first_rows_ms(browser, url),
+                "browser_run_filter_ms": filter_ms(browser, url),
+            }
 
 
 def _cpu_seconds(usage: resource.struct_rusage) -> float:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 from pathlib import Path
 from typing import Any
@@ -167,3 +169,27 @@ def test_f80_labels_that_come_late_are_not_those_of_the_inbox_chosen_since(brows
         hints = page.locator("dialog.palette .hint").all_inner_texts()
         assert hints
         assert all(hint.startswith(first) for hint in hints)
+
+
+@pytest.mark.slow
+def test_an_agent_that_was_just_trained_is_asked_in_the_browser(browser, folder, questions, question, tmp_path) -> None:
+    root, run = Path(__file__).resolve().parents[2], tmp_path / "run"
+    short = ["grpo.steps=2", "grpo.questions_per_step=2", "grpo.group_size=4", "eval.num_test_questions=4"]
+    short += ["eval.num_questions=4", "run.checkpoint_every=1", f"run.out={tmp_path}", "run.name=run"]
+    short += [f"data.synthetic.{split}.seeds=[{seed}]" for seed, split in enumerate(("train", "dev", "test"), 1)]
+    options = [word for setting in short for word in ("--set", setting)]
+    start = "from scripts.cli import main; raise SystemExit(main())"
+    command = [sys.executable, "-c", start, "train", "--config", "scripts/configs/laptop.toml", *options]
+    trained = subprocess.run(command, cwd=root, capture_output=True, text=True, timeout=500)
+    assert trained.returncode == 0, trained.stderr
+    with (
+        served(invented(folder)[0], questions, tmp_path, policy=f"local:{run}") as url,
+        visit(browser, url) as page,
+    ):
+        page.get_by_role("button", name=question.question).click()
+        page.get_by_role("textbox", name="Question").press("Enter")
+        page.wait_for_selector(".score", timeout=120_000)
+        shown = page.get_by_role("log").inner_text()
+        assert f"local:{run}" in shown
+        assert page.locator(".card").count() >= 1
+        assert "tokens" in shown

@@ -11,7 +11,7 @@ from tests.scripts.playground.served import served
 from tests.scripts.playground.test_mail_html import HOSTILE as HOSTILE_HTML
 
 
-def test_the_html_of_a_mail_is_shown_in_a_frame_that_can_do_nothing(browser, tmp_path) -> None:
+def test_f67_f69_the_html_of_a_mail_is_shown_in_a_frame_that_can_do_nothing(browser, tmp_path) -> None:
     html = "<p style='color: red'>the <b>red</b> one</p>" + "".join(HOSTILE_HTML)
     raw = f"From x Mon Jan  1 00:00:00 2001\nMessage-ID: <1@x>\nSubject: s\nContent-Type: text/html\n\n{html}\n"
     (tmp_path / "a.mbox").write_text(raw)
@@ -52,7 +52,7 @@ def test_forwarded_mails_stand_apart_on_the_page(browser, tmp_path) -> None:
         page.screenshot(path=tmp_path / "forwarded.png")
 
 
-def test_a_mail_of_five_megabytes_comes_in_parts(browser, tmp_path) -> None:
+def test_f78_a_mail_of_five_megabytes_comes_in_parts(browser, tmp_path) -> None:
     lines = "".join(f"line {number} of it\n" for number in range(250_000))
     raw = f"From x Mon Jan  1 00:00:00 2001\nMessage-ID: <1@x>\nSubject: large\n\n{lines}\n"
     (tmp_path / "a.mbox").write_text(raw)
@@ -73,7 +73,7 @@ def test_a_mail_of_five_megabytes_comes_in_parts(browser, tmp_path) -> None:
 
 
 @pytest.mark.slow
-def test_a_list_of_a_hundred_thousand_mails_draws_what_is_seen(browser, tmp_path) -> None:
+def test_f78_a_list_of_a_hundred_thousand_mails_draws_what_is_seen(browser, tmp_path) -> None:
     mailbox = ensure_mailbox(MailboxSize(100_000, 1), tmp_path)
     with served(mailbox, [], tmp_path) as url, visit(browser, url) as page:
         rows = page.locator(".pane.inbox [role=option]")

@@ -72,9 +72,7 @@ def test_stats_tell_the_copies_that_imports_folded(tmp_path: Path, capsys: pytes
     assert import_mail([first], mailbox, "me").duplicates == 5
     assert folded(mailbox, capsys) == (5, "5 folded into other mails")
     assert import_mail([first], mailbox, "me").duplicates == 15, "all of it is there"
-    assert folded(mailbox, capsys) == (5, "5 folded into other mails"), (
-        "a file that is imported again holds no more copies"
-    )
+    assert folded(mailbox, capsys) == (5, "5 folded into other mails"), "imported again it holds no more"
     import_mail([write_box(tmp_path / "b.mbox", 3, 4, 20)], mailbox, "me")
     assert folded(mailbox, capsys) == (7, "7 folded into other mails")
     assert main(["doctor", str(mailbox), "--rebuild"]) == 0

@@ -75,7 +75,7 @@ def test_no_tool_can_choose_the_inbox_or_the_day(said) -> None:
 
 
 @pytest.mark.slow
-def test_malformed_frames_do_not_end_it_and_nothing_else_is_on_stdout(command) -> None:
+def test_f79_malformed_frames_do_not_end_it_and_nothing_else_is_on_stdout(command) -> None:
     hello = {
         "jsonrpc": "2.0", "id": 1, "method": "initialize",
         "params": {"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "t", "version": "1"}},
@@ -95,7 +95,7 @@ def test_malformed_frames_do_not_end_it_and_nothing_else_is_on_stdout(command) -
         assert server.wait(10) == 0
 
 
-def test_results_are_cut_at_whole_characters() -> None:
+def test_f79_results_are_cut_at_whole_characters() -> None:
     assert cut("ä" * MAX_RESULT_BYTES) == "ä" * (MAX_RESULT_BYTES // 2)
     assert cut("short") == "short"
 

@@ -42,12 +42,12 @@ ATTACKS = {
 
 
 @pytest.mark.parametrize(("attack", "shown"), ATTACKS.values(), ids=list(ATTACKS))
-def test_what_a_terminal_would_obey_is_removed(attack: str, shown: str) -> None:
+def test_f65_what_a_terminal_would_obey_is_removed(attack: str, shown: str) -> None:
     assert safe(attack) == shown
 
 
 @given(st.text(alphabet=st.one_of(st.characters(codec=None), st.sampled_from("\x1b\x9b\x9d[]P;m\x07\\\r\u202e"))))
-def test_safe_text_is_a_fixed_point_that_encodes_and_holds_no_control(text: str) -> None:
+def test_f65_safe_text_is_a_fixed_point_that_encodes_and_holds_no_control(text: str) -> None:
     cleaned = safe(text)
     assert safe(cleaned) == cleaned
     cleaned.encode("utf-8")
@@ -60,7 +60,7 @@ def test_a_line_stays_one_line_and_within_its_width() -> None:
     assert safe_line("abcd", 4) == "abcd"
 
 
-def test_the_console_interprets_no_markup() -> None:
+def test_f65_the_console_interprets_no_markup() -> None:
     out = io.StringIO()
     console(out).print("[bold red]not bold[/bold red] :smile: 12")
     assert out.getvalue() == "[bold red]not bold[/bold red] :smile: 12\n"

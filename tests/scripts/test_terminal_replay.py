@@ -194,7 +194,7 @@ def test_a_replay_that_is_stopped_gives_the_terminal_back_and_draws_anew_when_it
 ATTACKS = ("\x1b", "\x07", "\x9b", "\u202e", "\u2066", "\x85")
 
 
-def test_nothing_hostile_reaches_a_pipe(hostile, capsys):
+def test_f65_nothing_hostile_reaches_a_pipe(hostile, capsys):
     assert main(["play", "--terminal", "--replay", str(hostile)]) == 0
     shown = capsys.readouterr().out
     assert shown.count("question  ") == len(StopReason)
@@ -202,7 +202,7 @@ def test_nothing_hostile_reaches_a_pipe(hostile, capsys):
     assert [attack for attack in ATTACKS if attack in shown] == []
 
 
-def test_nothing_hostile_reaches_a_narrow_terminal_without_colours(hostile):
+def test_f65_nothing_hostile_reaches_a_narrow_terminal_without_colours(hostile):
     words = ["play", "--terminal", "--replay", str(hostile)]
     code, drawn = on_screen(words, ["n", "n", "v", "n", "N", "q"], size=(40, 12), env={"NO_COLOR": "1"})
     assert code == 0

@@ -173,7 +173,7 @@ function summary(call) {
       call.num_found !== null && el("span", { class: "count", text: `${call.num_found.toLocaleString("en")} found` }),
     ].filter(Boolean);
   }
-  if (call.name === "read_email") return [el("span", { class: "chips" }, el("span", { class: "chip", text: `no. ${given.id}` }), given.page > 1 && el("span", { class: "chip bound", text: `page ${given.page}` }))];
+  if (call.name === "read_email") return [el("span", { class: "chips" }, el("span", { class: "chip", text: typeof given.id === "number" ? `no. ${given.id}` : String(given.id) }), given.page > 1 && el("span", { class: "chip bound", text: `page ${given.page}` }))];
   return [];
 }
 

@@ -95,7 +95,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize(("headers", "method", "path"), REFUSED.values(), ids=REFUSED)
-def test_everything_else_is_refused_and_told_nothing(headers: Headers, method: str, path: str) -> None:
+def test_f70_everything_else_is_refused_and_told_nothing(headers: Headers, method: str, path: str) -> None:
     status, given = answer(headers, method=method, path=path)
     assert status in (400, 403, 404, 405)
     assert "location" not in given
@@ -113,7 +113,7 @@ def test_every_answer_carries_the_headers() -> None:
     assert "http" not in policy
 
 
-def test_web_sockets_are_closed() -> None:
+def test_f70_web_sockets_are_closed() -> None:
     sent: list[dict[str, Any]] = []
 
     async def send(message: Any) -> None:
@@ -139,7 +139,7 @@ def test_beyond_loopback_addresses_are_hosts_and_other_names_are_not(host: str, 
 
 
 @pytest.mark.parametrize("cookie", [None, f"{COOKIE}=wrong", f"other={TOKEN}", f"{COOKIE}=", "x" * 5000, "=;=,"])
-def test_without_the_token_nothing_is_answered(cookie: str | None) -> None:
+def test_f72_without_the_token_nothing_is_answered(cookie: str | None) -> None:
     headers = [("Host", f"desk:{PORT}")] + ([("Cookie", cookie)] if cookie else [])
     assert answer(headers, allowed=WIDE)[0] == 401
     assert answer(headers, path="/", allowed=WIDE, query="token=wrong")[0] == 401

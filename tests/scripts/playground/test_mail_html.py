@@ -38,7 +38,7 @@ HOSTILE = (
 
 
 @pytest.mark.parametrize("html", HOSTILE)
-def test_f66_nothing_runs_loads_links_or_submits(html: str) -> None:
+def test_f66_f67_nothing_runs_loads_links_or_submits(html: str) -> None:
     markup = sanitise(html).markup.lower()
     tags = re.findall(r"<[^>]*>", markup)
     assert not re.search(r"t\.invalid|javascript|url\(|position|\bon\w+\s*=", " ".join(tags))
@@ -112,7 +112,7 @@ def test_an_import_keeps_html_when_asked_to_and_another_import_keeps_what_is_the
     assert set(kept["without"].values()) == {""}
 
 
-def test_the_page_gets_the_html_behind_a_policy_that_allows_nothing(tmp_path: Path) -> None:
+def test_f69_the_page_gets_the_html_behind_a_policy_that_allows_nothing(tmp_path: Path) -> None:
     box = tmp_path / "a.mbox"
     box.write_bytes(html_mail(1) + (HEAD.format(number=2, subject="plain") + DATE + "\ntext\n").encode())
     import_mail([box], tmp_path / "my.db", "me", keep_html=True)

@@ -141,7 +141,7 @@ def test_playing_by_hand_is_scored_and_saved_as_a_trajectory(url: str, folder: P
     assert [(one.question_id, one.reward) for one in saved] == [(question.id, score["reward"])]
 
 
-def test_two_tabs_with_two_inboxes_see_nothing_of_each_other(url: str, questions: list[Question]) -> None:
+def test_f80_two_tabs_with_two_inboxes_see_nothing_of_each_other(url: str, questions: list[Question]) -> None:
     names = sorted({question.inbox for question in questions})
     assert len(names) == 2
 
@@ -168,7 +168,7 @@ BAD = {
 
 
 @pytest.mark.parametrize("name", BAD)
-def test_a_bad_request_gets_one_line_and_the_server_lives(url: str, name: str) -> None:
+def test_f75_a_bad_request_gets_one_line_and_the_server_lives(url: str, name: str) -> None:
     body, status, kind = BAD[name]
     answer = httpx.post(f"{url}/api/ask/play", content=body, headers={"content-type": kind})
     assert answer.status_code == status
@@ -183,7 +183,7 @@ OUTSIDE = [
 
 
 @pytest.mark.parametrize("path", OUTSIDE)
-def test_no_path_leads_out_of_the_pages_own_files(url: str, path: str) -> None:
+def test_f71_no_path_leads_out_of_the_pages_own_files(url: str, path: str) -> None:
     host = url.removeprefix("http://")
     import http.client
 
@@ -197,7 +197,7 @@ def test_no_path_leads_out_of_the_pages_own_files(url: str, path: str) -> None:
     connection.close()
 
 
-def test_a_model_that_fails_is_told_and_nothing_is_lost(url: str, questions: list[Question]) -> None:
+def test_f76_a_model_that_fails_is_told_and_nothing_is_lost(url: str, questions: list[Question]) -> None:
     told = dict(ask(url, inbox=questions[0].inbox, question="Where?", policy="local:no/such/folder"))
     assert "no/such/folder" in told["failed"]["error"]
 
@@ -234,7 +234,7 @@ def destination_of(url: str, policy: str) -> dict[str, str]:
     return answer
 
 
-def test_readers_that_leave_take_their_episodes_with_them(url: str, questions: list[Question]) -> None:
+def test_f74_readers_that_leave_take_their_episodes_with_them(url: str, questions: list[Question]) -> None:
     question = single(questions)
     request = {"inbox": question.inbox, "question_id": question.id, "policy": "hand"}
 
@@ -257,7 +257,7 @@ def test_readers_that_leave_take_their_episodes_with_them(url: str, questions: l
 
 
 @pytest.mark.slow
-def test_readers_that_leave_a_model_leave_no_memory_threads_or_files(folder: Path, questions: list[Question]) -> None:
+def test_f74_readers_that_leave_a_model_leave_nothing_behind(folder: Path, questions: list[Question]) -> None:
     policy = f"local:{Path(__file__).resolve().parents[3] / 'data' / 'base'}"
     request = {"inbox": questions[0].inbox, "question": "Who invites me to dinner?", "policy": policy}
 
@@ -281,7 +281,7 @@ def num_descriptors() -> int:
     return sum(1 for _ in Path("/proc/self/fd").iterdir())
 
 
-def test_the_page_is_small_and_names_no_other_place() -> None:
+def test_f77_the_page_is_small_and_names_no_other_place() -> None:
     files = [path for path in FOLDER.iterdir() if path.is_file()]
     assert sum(path.stat().st_size for path in files) <= MAX_PAGE_BYTES
     for path in files:
@@ -290,7 +290,7 @@ def test_the_page_is_small_and_names_no_other_place() -> None:
         assert "innerHTML" not in text
 
 
-def test_a_wide_address_wants_permission_and_a_token() -> None:
+def test_f72_a_wide_address_wants_permission_and_a_token() -> None:
     for options in ({}, {"is_network_allowed": True}):
         with pytest.raises(UsageError, match="other machines"):
             Address.chosen("0.0.0.0", 1, **{"is_network_allowed": False} | options, environment={})
@@ -298,7 +298,7 @@ def test_a_wide_address_wants_permission_and_a_token() -> None:
     assert Address.chosen("0.0.0.0", 1, is_network_allowed=True, environment=token).token == "x" * 16
 
 
-def test_a_busy_port_means_the_next_one() -> None:
+def test_f73_a_busy_port_means_the_next_one() -> None:
     with listen("127.0.0.1", 0) as first:
         port = first.getsockname()[1]
         try:
