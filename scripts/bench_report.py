@@ -20,6 +20,7 @@ from scripts.bench_report_plots import Dot, scatter_svg
 from scripts.bench_report_views import PairView, QuestionRow, kind_table, matrix, pair_views, seconds_text, short_name
 from scripts.benchmark_grades import ERROR_KINDS, Grade
 from scripts.benchmark_injection import OrderRow
+from scripts.benchmark_parts import Part
 from scripts.benchmark_published import Published
 from scripts.benchmark_summary import BenchRow, Comparison, dollars
 from scripts.benchmark_terms import HEAD as TERMS_HEAD
@@ -47,6 +48,7 @@ class BenchReport:
     detect: float
     versions: Mapping[str, str]
     orders: Sequence[OrderRow] = ()
+    parts: Sequence[Part] = ()
 
     @property
     def ordered(self) -> list[BenchRow]:
@@ -99,6 +101,7 @@ def _view(report: BenchReport) -> dict[str, Any]:
         "error_kinds": ERROR_KINDS,
         "pairs": _pairs(report),
         "orders": report.orders,
+        "parts": [(part.heading(), part.cells()) for part in report.parts],
         "published": report.published,
         "notes": report.notes,
         "warnings": [note for note in report.notes if note.startswith("warning: ")],

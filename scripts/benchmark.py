@@ -38,6 +38,7 @@ from scripts.benchmark_grades import Grade, grade, write_grades
 from scripts.benchmark_injection import ALL, OrderRow, check_contained, order_rows, sentence
 from scripts.benchmark_judge import judge_config, judge_episodes
 from scripts.benchmark_options import add_options, check_options
+from scripts.benchmark_parts import make_parts
 from scripts.benchmark_published import read_published
 from scripts.benchmark_selection import check_mode, left_out
 from scripts.benchmark_settings import check_settings, note_terms, read_settings
@@ -63,6 +64,7 @@ class Bench:
     baseline: str
     evaluation: EvaluationFolder
     like: Terms | None
+    sources: Mapping[str, str]
 
     @property
     def mode(self) -> Mode:
@@ -93,21 +95,31 @@ def run(args: argparse.Namespace) -> int:
     baseline = _baseline(args.baseline or (suite.baseline if suite.baseline in specs else None), contenders)
     limit = suite.limit if args.limit is None else args.limit
     like = _like(args, suite)
-    arena, mailboxes = open_sources(
+    asked = open_sources(
         suite,
         args.mailbox,
-        args.questions,
+        args.questions or (),
         inboxes=tuple(args.inbox or ()),
         limit=limit,
         limits=like.limits if like else None,
     )
-    _warn(check_mode(arena.questions, args.mode or suite.mode, str(args.questions or args.suite or "")))
-    _check_policies(contenders, arena, suite)
+    where = ", ".join(map(str, args.questions or [args.suite or ""]))
+    _warn(check_mode(asked.arena.questions, args.mode or suite.mode, where))
+    _check_policies(contenders, asked.arena, suite)
     judge = judge_config(args.judge)
     confirm_sending(specs, is_agreed=args.yes_send, judge=judge)
-    check_settings(args.out, mailboxes, suite.tools, like, contenders)
+    check_settings(args.out, asked.mailboxes, suite.tools, like, contenders)
     with mailbox_lock(args.out / "episodes"):
-        bench = Bench(args, suite, arena, tuple(contenders), baseline, _folder(args, suite, arena), like)
+        bench = Bench(
+            args,
+            suite,
+            asked.arena,
+            tuple(contenders),
+            baseline,
+            _folder(args, suite, asked.arena),
+            like,
+            asked.sources,
+        )
         for contender in contenders:
             _play(bench, contender)
         if judge is not None:
@@ -118,7 +130,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _given(args: argparse.Namespace) -> Suite:
-    title = args.questions.stem if args.questions else "questions"
+    title = ", ".join(path.stem for path in args.questions or ()) or "questions"
     return Suite(title=title, source=(Source(kind="given"),))
 
 
@@ -218,6 +230,9 @@ def _conclude(bench: Bench) -> None:
     comparisons = compare(grades, bench.baseline, bench.questions, args.detect)
     unreachable = find_unreachable(bench.arena, bench.questions)
     published = read_published() if bench.suite.published else []
+    parts = make_parts(
+        bench.sources, bench.contenders, played, bench.questions, bench.baseline, bench.mode, args.detect
+    )
     summary = _summary(bench, rows, comparisons) | {"published": [one.model_dump(mode="json") for one in published]}
     summary["questions"]["unreachable"] = unreachable.model_dump(mode="json")
     orders = order_rows(played, bench.suite.attacks())
@@ -229,12 +244,18 @@ def _conclude(bench: Bench) -> None:
         *_cost_notes(bench),
         *_order_notes(bench, played, orders),
     ]
+    summary |= {"sources": [part.model_dump(mode="json") for part in parts]} if parts else {}
     title = f"{bench.suite.title}: {plural(len(bench.questions), 'question')}"
     _warn(left_out(args.out, summary))
     _write(args.out / "summary.json", json.dumps(summary, indent=1) + "\n")
-    _write(args.out / "report.md", markdown(title, rows, comparisons, published, notes, orders))
+    _write(
+        args.out / "report.md",
+        markdown(
+            title, rows, comparisons, published, notes, orders, [[part.heading(), *part.cells()] for part in parts]
+        ),
+    )
     report = BenchReport(bench.suite.title, bench.suite.about, rows, comparisons, published, notes, played,
-                         bench.questions, bench.baseline, args.detect, summary["versions"], orders)  # fmt: skip
+                         bench.questions, bench.baseline, args.detect, summary["versions"], orders, parts)  # fmt: skip
     write_html(args.out / "report.html", report)
     _print(args, summary, comparisons, notes)
 
@@ -287,7 +308,7 @@ def _summary(bench: Bench, rows: Sequence[BenchRow], comparisons: Sequence[Compa
     questions = bench.questions
     asked: dict[str, Any] = {
         "suite": bench.suite.model_dump(mode="json"),
-        "file": str(bench.args.questions or ""),
+        "file": ", ".join(map(str, bench.args.questions or ())),
         "count": len(questions),
         "inboxes": sorted({question.inbox for question in questions}),
         "answerable": sum(question.answerable for question in questions),

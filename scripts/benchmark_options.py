@@ -22,10 +22,16 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def _add_what(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--suite", metavar="NAME", help="quick, held-out, injection, enron, arte-compat, or a TOML file"
+        "--suite", metavar="NAME", help="quick, held-out, injection, enron, complete, arte-compat, or a TOML file"
     )
     parser.add_argument("--mailbox", type=Path, help="mailbox file made by `mailsleuth import`")
-    parser.add_argument("--questions", type=Path, help="JSON Lines file of labelled questions")
+    parser.add_argument(
+        "--questions",
+        type=Path,
+        action="append",
+        metavar="FILE",
+        help="JSON Lines file of labelled questions; repeatable: each is also reported alone",
+    )
     parser.add_argument(
         "--policy",
         action="append",

@@ -10,7 +10,7 @@ import tomllib
 from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -37,6 +37,8 @@ class Source(BaseModel):
     kind: Literal["given", "files", "synthetic", "attacked"]
     """given: by --mailbox and --questions. files: by the two keys below. synthetic: invented, made on first use.
     attacked: the same, every question asked once more where a hostile mail stands beside its answer."""
+    name: str = ""
+    """What it is called beside other sources (default: its question file, or what kind it is)."""
     mailbox: Path | None = None
     """Mailbox file (files)."""
     questions: Path | None = None
@@ -49,6 +51,8 @@ class Source(BaseModel):
     """Mails of an invented inbox (synthetic)."""
     num_questions: int = 100
     """Questions on each invented inbox (synthetic)."""
+    limit: int | None = Field(default=None, ge=1)
+    """Only so many of its questions, spread evenly."""
 
     @model_validator(mode="after")
     def _has_its_files(self) -> Source:
@@ -127,52 +131,71 @@ def load_suite(name: str) -> Suite:
         raise UsageError(23, f"not TOML: {error}", where=name) from error
 
 
+class Asked(NamedTuple):
+    """What is asked: the arena over all sources, their mailbox files, and the name of its source by question's id."""
+
+    arena: Arena
+    mailboxes: list[str]
+    sources: dict[str, str]
+
+
+class _Files(NamedTuple):
+    source: Source
+    mailbox: Path
+    questions: Path
+
+    @property
+    def name(self) -> str:
+        """What the source is called."""
+        return self.source.name or (self.questions.stem if self.source.kind in ("given", "files") else self.source.kind)
+
+
 def open_sources(
     suite: Suite,
     mailbox: Path | None,
-    questions: Path | None,
+    questions: Sequence[Path],
     *,
     inboxes: Sequence[str] = (),
     limit: int | None = None,
     limits: EnvLimits | None = None,
-) -> tuple[Arena, list[str]]:
-    """Return the arena over all sources of a suite, and the mailbox files; `inboxes` and `limit` choose questions.
+) -> Asked:
+    """Return what all sources of a suite ask; `inboxes` and `limit` choose questions.
 
-    `limits` are those of policies that have none of their own.
+    Of `questions`, those of a source `given`, each file is a source. `limits` are those of policies that have none.
 
     Raises UsageError for missing files, mail or questions, and when two sources share an id or an inbox.
     """
-    pairs = [_files(source, mailbox, questions) for source in suite.source]
-    asked = [(path, _chosen(read, inboxes, path)) for path, read in ((m, _read(q)) for m, q in pairs)]
+    found = [one for source in suite.source for one in _files(source, mailbox, questions)]
+    asked = [(one, _chosen(_read(one.questions), inboxes, one)) for one in found]
     names = [question.inbox for _, some in asked for question in some]
     if inboxes and (absent := [name for name in inboxes if name not in names]):
-        where = ", ".join(str(path) for _, path in pairs)
-        some = ", ".join(sorted({q.inbox for _, q_path in pairs for q in read_questions(q_path)})[:5])
+        where = ", ".join(str(one.questions) for one in found)
+        some = ", ".join(sorted({q.inbox for one in found for q in read_questions(one.questions)})[:5])
         raise UsageError(3, f"no questions about {absent[0]!r}", where=where, next_step=f"has: {some}")
     kept = {question.id for question in _spread([one for _, some in asked for one in some], limit)}
     limits = limits or EnvLimits()
-    arenas = [
-        Arena.open(path, [one for one in some if one.id in kept], limits)
-        for path, some in asked
-        if any(one.id in kept for one in some)
-    ]
-    return _merged(arenas, limits), [str(path.resolve()) for path, _ in pairs]
+    by_mailbox: dict[Path, list[Question]] = {}
+    for files_, questions_ in asked:
+        by_mailbox.setdefault(files_.mailbox.resolve(), []).extend(one for one in questions_ if one.id in kept)
+    arenas = [Arena.open(path, questions_, limits) for path, questions_ in by_mailbox.items() if questions_]
+    mailboxes = [str(path) for path in by_mailbox]
+    return Asked(_merged(arenas, limits), mailboxes, {one.id: files_.name for files_, some in asked for one in some})
 
 
-def _files(source: Source, mailbox: Path | None, questions: Path | None) -> tuple[Path, Path]:
+def _files(source: Source, mailbox: Path | None, questions: Sequence[Path]) -> list[_Files]:
     if source.kind == "files":
         assert source.mailbox is not None
         assert source.questions is not None
-        return source.mailbox, source.questions
+        return [_Files(source, source.mailbox, source.questions)]
     if source.kind in ("synthetic", "attacked"):
         ensure = ensure_attacked if source.kind == "attacked" else ensure_mailbox
         path, asked = ensure(source.recipe(), CACHE)
-        return path, path.with_suffix(".jsonl") if asked else path
-    if mailbox is None or questions is None:
+        return [_Files(source, path, path.with_suffix(".jsonl") if asked else path)]
+    if mailbox is None or not questions:
         raise UsageError(
             24, "no mail or no questions given", next_step="add --mailbox FILE --questions FILE, or --suite"
         )
-    return mailbox, questions
+    return [_Files(source, mailbox, one) for one in questions]
 
 
 def _read(path: Path) -> list[Question]:
@@ -184,10 +207,11 @@ def _read(path: Path) -> list[Question]:
     return questions
 
 
-def _chosen(questions: list[Question], inboxes: Sequence[str], mailbox: Path) -> list[Question]:
+def _chosen(questions: list[Question], inboxes: Sequence[str], files_: _Files) -> list[Question]:
     """Return the questions about these inboxes (none named: all), whose mail has to be there."""
     questions = [question for question in questions if not inboxes or question.inbox in inboxes]
-    store = EmailStore.open(mailbox)
+    questions = _spread(questions, files_.source.limit)
+    store = EmailStore.open(files_.mailbox)
     present = {info.name for info in store.inboxes()}
     store.close()
     asked = dict.fromkeys(question.inbox for question in questions)
@@ -196,7 +220,7 @@ def _chosen(questions: list[Question], inboxes: Sequence[str], mailbox: Path) ->
         common = [name for name in asked if name in present]
         only = f", or use --inbox {common[0]}" if common else ""
         what = f"no mail for questions about: {', '.join(absent[:5])}"
-        raise UsageError(5, what, where=str(mailbox), next_step=f"import it{only}")
+        raise UsageError(5, what, where=str(files_.mailbox), next_step=f"import it{only}")
     return questions
 
 

@@ -184,12 +184,15 @@ def markdown(
     published: Sequence[Published],
     notes: Sequence[str],
     orders: Sequence[OrderRow] = (),
+    parts: Sequence[Sequence[Sequence[str]]] = (),
 ) -> str:
-    """Return the report: tables of policies, comparisons, planted mails, errors and published figures, notes below."""
+    """Return the report: tables of policies, `parts`, comparisons, planted mails, errors, published figures; notes."""
     head = ("policy", "right", "95 %", "95 % by inbox", "found", "read", "cited", "wrong", "abstained rightly",
             "abstained wrongly", "turns", "invalid", "median s", "p95 s", "$ per 1,000")  # fmt: skip
     table = [head, *map(_row_cells, sorted(rows, key=lambda row: -row.accuracy))]
     lines = [f"# {_cell(title)}", "", *_table(table), ""]
+    for part in parts:
+        lines += [*_table(part), ""]
     if comparisons:
         names = ("policy", "baseline", "only policy right", "only baseline right", "difference", "p (McNemar)",
                  "p (Holm)", "questions needed")  # fmt: skip
@@ -210,8 +213,8 @@ def _row_cells(row: BenchRow) -> tuple[str, ...]:
     return (
         row.name,
         percent(row.accuracy),
-        _interval(row.ci95),
-        _interval(row.ci95_inbox),
+        interval(row.ci95),
+        interval(row.ci95_inbox),
         *map(percent, shares),
         f"{row.mean_turns:.1f}",
         percent(row.invalid_calls),
@@ -230,7 +233,7 @@ def _comparison_cells(one: Comparison) -> tuple[str, ...]:
 def _published_cells(one: Published) -> tuple[str, ...]:
     right = "" if one.accuracy is None else percent(one.accuracy)
     seconds = "" if one.seconds is None else f"{one.seconds:g}"
-    return (one.name, right, _interval(one.ci95) if one.ci95 else "", seconds, dollars(one.cost), one.source)
+    return (one.name, right, interval(one.ci95) if one.ci95 else "", seconds, dollars(one.cost), one.source)
 
 
 def dollars(amount: float | None) -> str:
@@ -260,7 +263,8 @@ def _cell(text: str) -> str:
     return safe_line(text).replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;")
 
 
-def _interval(bounds: tuple[float, float]) -> str:
+def interval(bounds: tuple[float, float]) -> str:
+    """Return an interval in whole percent."""
     return "-".join(f"{100 * bound:.0f}" for bound in bounds)
 
 

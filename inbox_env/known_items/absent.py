@@ -11,12 +11,13 @@ from random import Random
 from inbox_env.known_items.answers import Answer
 from inbox_env.known_items.checks import (
     is_never_together,
+    is_slip_unknown,
     is_solvable,
     is_topic_absent,
     is_unambiguous,
     is_value_absent,
 )
-from inbox_env.known_items.drafts import draw_draft, draw_template, draw_topics, said, to_question
+from inbox_env.known_items.drafts import Effort, draw_draft, draw_template, draw_topics, said, to_question
 from inbox_env.known_items.items import KnownItems
 from inbox_env.known_items.mails import KnownMail
 from inbox_env.known_items.wording import draw_when
@@ -25,6 +26,7 @@ from inbox_env.questions import Question
 FOREIGN_TOPIC_RATE = 0.6  # of the questions; the others ask a person about somebody else's topic
 FOREIGN_PERSON_RATE = 0.33  # of those on foreign topics
 NO_VALUE_RATE = 0.5  # of the questions that ask for a value: the mail is there, the value is not
+SLIP_SHARE, PLAIN_SHARE = 0.1, 0.1  # misspelt, and in no other words than a mail's: as those that have an answer
 _TRIES = 200  # for each mail
 
 
@@ -74,8 +76,11 @@ def _ask(
     if not known or asked_on is None:
         return None
     when, is_named = draw_when(stand_in.sent, asked_on, random), answer.type != "sender"
-    chosen = draw_topics(known, random)
-    draft = draw_draft(person, chosen, mail, source.counts, when, asked_on, random, is_named=is_named)
+    effort = _draw_effort(random)
+    chosen = draw_topics(known, random, effort)
+    draft = draw_draft(person, chosen, mail, source.counts, when, asked_on, random, is_named=is_named, effort=effort)
+    if draft.is_reworded is not (effort is not Effort.USUAL) or not is_slip_unknown(items.inbox, draft):
+        return None
     if not (is_never_together if source is items else is_topic_absent)(items.inbox, draft):
         return None
     text = said(draft, draw_template(items, person, answer, draft, random), noun=answer.noun)
@@ -87,9 +92,13 @@ def _ask_no_value(items: KnownItems, mail: KnownMail, answer: Answer, random: Ra
     known, asked_on = items.topics(mail), items.draw_asked_on(mail, random)
     if not known or asked_on is None:
         return None
-    when, chosen = draw_when(mail.sent, asked_on, random), draw_topics(known, random)
-    draft = draw_draft(mail, chosen, mail, items.counts, when, asked_on, random)
+    when, effort = draw_when(mail.sent, asked_on, random), _draw_effort(random)
+    chosen = draw_topics(known, random, effort)
+    draft = draw_draft(mail, chosen, mail, items.counts, when, asked_on, random, effort=effort)
+    if draft.is_reworded is not (effort is not Effort.USUAL):
+        return None
     checks = (
+        is_slip_unknown(items.inbox, draft),
         is_value_absent(items.inbox, draft, answer.noun),
         is_unambiguous(items.inbox, draft, mail.ids),
         is_solvable(items.inbox, draft, mail.ids),
@@ -98,3 +107,10 @@ def _ask_no_value(items: KnownItems, mail: KnownMail, answer: Answer, random: Ra
         return None
     text = said(draft, draw_template(items, mail, answer, draft, random), noun=answer.noun)
     return to_question(items, draft, text, None, (), "unanswerable")
+
+
+def _draw_effort(random: Random) -> Effort:
+    draw = random.random()
+    if draw < PLAIN_SHARE:
+        return Effort.USUAL
+    return Effort.SLIP if draw < PLAIN_SHARE + SLIP_SHARE else Effort.SURE

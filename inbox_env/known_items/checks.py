@@ -37,6 +37,12 @@ class Draft:
     asked_on: date
     is_by_owner: bool
     is_named: bool = True
+    slip: str = ""  # the word of it that is misspelt
+
+    @property
+    def is_reworded(self) -> bool:
+        """Whether the person or a topic is said in a word that the mail has not."""
+        return bool(self.slip) or self.called != self.who or self.said != tuple(topic.text for topic in self.topics)
 
     def said_words(self) -> list[str]:
         """Return the words of the topics as they are asked."""
@@ -57,6 +63,11 @@ def is_unambiguous(inbox: Inbox, draft: Draft, ids: Sequence[str]) -> bool:
         for name, other in others
         if name != draft.who or set(other) != set(keywords)
     )
+
+
+def is_slip_unknown(inbox: Inbox, draft: Draft) -> bool:
+    """Return whether what is misspelt stands in no mail: it would be somebody else's name, or another word."""
+    return not draft.slip or not _find(inbox, (draft.slip,), None).num_matches
 
 
 def has_distractors(inbox: Inbox, draft: Draft, ids: Sequence[str]) -> bool:

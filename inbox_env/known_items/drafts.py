@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 from datetime import date
+from enum import IntEnum
 from random import Random
 
 from inbox_env.known_items import templates
@@ -12,22 +14,35 @@ from inbox_env.known_items.answers import Answer
 from inbox_env.known_items.checks import Draft
 from inbox_env.known_items.items import KnownItems
 from inbox_env.known_items.mails import KnownMail, is_owner
-from inbox_env.known_items.names import draw_name, nickname
+from inbox_env.known_items.names import NICKNAME_RATE, draw_name, has_other_form, misspelt, nickname
 from inbox_env.known_items.topics import TermCounts, Topic
 from inbox_env.known_items.wording import When, ask, blur, drop_words
 from inbox_env.questions import Kind, Question
 from inbox_env.search.folding import words
 
 TWO_TOPICS_RATE = 0.4
+PLAIN_TOPIC_RATE = 0.8  # how often a noun is chosen first where other words are wanted
 MANNER_RATE = 0.5  # how often a question says that the mail was a reply, a forward, sent to several
 MIN_SEVERAL = 4
 _REPLY = re.compile(r"\s*(?:re|aw)\s*:", re.IGNORECASE)
 _FORWARD = re.compile(r"\s*fwd?\s*:", re.IGNORECASE)
 
 
-def draw_topics(known: Sequence[Topic], random: Random) -> tuple[Topic, ...]:
+class Effort(IntEnum):
+    """How hard a question tries to say something in a word that its mail has not."""
+
+    USUAL = 0
+    SURE = 1  # wherever another word or form of a name is known
+    SLIP = 2  # and a name is misspelt
+
+
+def draw_topics(known: Sequence[Topic], random: Random, effort: Effort = Effort.USUAL) -> tuple[Topic, ...]:
     """Return one topic, or two that share no word, the telling ones more often; a word said in passing never alone."""
-    first = random.choices(known, weights=range(len(known), 0, -1))[0]
+    plain = [topic for topic in known if topic.text.islower()]  # a name has no other word
+    if effort is not Effort.USUAL and plain and random.random() < PLAIN_TOPIC_RATE:
+        first = random.choice(plain)
+    else:
+        first = random.choices(known, weights=range(len(known), 0, -1))[0]
     others = [topic for topic in known if set(topic.words).isdisjoint(first.words)]
     is_one = random.random() >= TWO_TOPICS_RATE
     if not others or (is_one and first.is_telling):
@@ -47,22 +62,50 @@ def draw_draft(
     random: Random,
     *,
     is_named: bool = True,
+    effort: Effort = Effort.USUAL,
 ) -> Draft:
     """Return a question about `chosen`, which are topics of `source`, asked of the person of `person`."""
     held = frozenset(words(f"{source.topic} {source.text}"))
+    is_sure = effort is not Effort.USUAL
+    rate = 1.0 if is_sure else NICKNAME_RATE
     who = draw_name(person.person, random)
+    if is_sure and has_other_form(person.person):
+        who = random.choice((person.person, person.person, person.person.split()[0]))
     shown = frozenset(words(f"{person.text} {' '.join(map(str, (person.email.sender, *person.email.recipients)))}"))
-    return Draft(
+    draft = Draft(
         who=who,
-        called=nickname(who, shown, random),
+        called=who if _signs_otherwise(person) else nickname(who, person.person, shown, random, rate),
         person=person.person,
         topics=chosen,
-        said=tuple(blur(topic, counts, held, random) for topic in chosen),
+        said=tuple(blur(topic, counts, held, random, is_sure=is_sure) for topic in chosen),
         when=when,
         asked_on=asked_on,
         is_by_owner=person.is_by_owner,
         is_named=is_named,
     )
+    return _with_slip(draft, held | shown, random) if effort is Effort.SLIP else draft
+
+
+def _signs_otherwise(mail: KnownMail) -> bool:
+    """Whether the last line of a mail is a name of one word that its sender is not called by ("Sam", of William)."""
+    lines = [] if mail.is_by_owner else mail.text.split("\n")
+    last = words(lines[-1]) if lines else []
+    return len(last) == 1 and lines[-1].istitle() and last[0] not in words(mail.person)
+
+
+def _with_slip(draft: Draft, held: Collection[str], random: Random) -> Draft:
+    """Return the draft with its person's last name misspelt, or a name among its topics where it names nobody."""
+    if draft.is_named:
+        *first, last = draft.called.split()
+        wrong = misspelt(last, random)
+        return draft if wrong.lower() in held else replace(draft, called=" ".join((*first, wrong)), slip=wrong)
+    for place, text in enumerate(draft.said):
+        *before, last = text.split()
+        wrong = misspelt(last, random)
+        if wrong.lower() not in held:
+            said = (*draft.said[:place], " ".join((*before, wrong)), *draft.said[place + 1 :])
+            return replace(draft, said=said, slip=wrong)
+    return draft
 
 
 def draw_template(items: KnownItems, mail: KnownMail, answer: Answer, draft: Draft, random: Random) -> str:

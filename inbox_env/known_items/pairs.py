@@ -11,17 +11,18 @@ from random import Random
 from inbox_env.known_items import templates
 from inbox_env.known_items.answers import mail_answer, sender_answer
 from inbox_env.known_items.checks import Draft, is_solvable
-from inbox_env.known_items.drafts import draw_draft, draw_topics, said, to_question
+from inbox_env.known_items.drafts import Effort, draw_draft, draw_topics, said, to_question
 from inbox_env.known_items.items import KnownItems
 from inbox_env.known_items.mails import KnownMail, is_owner, person_name
 from inbox_env.known_items.topics import Topic
 from inbox_env.known_items.wording import When, draw_when
-from inbox_env.leak_report import found_by_all_words
+from inbox_env.leak_report import found_by_all_words, found_without_times
 from inbox_env.questions import Question
 from inbox_env.search.base import SearchQuery
 from inbox_env.search.folding import words
 
 MAX_DAYS_TO_ANSWER = 14
+EASY_RATE = 0.1  # of the questions that AND-ing the words finds which do not say when, are kept
 _MAX_MAILS = 30  # of two people about one topic: with more, nobody remembers who was first
 _START_WORDS = 8
 
@@ -33,9 +34,15 @@ def ask_pairs(items: KnownItems, random: Random, *, is_checkable: bool = False) 
         known = items.topics(mail)
         asked = [] if is_checkable or not known else [_ask_exchange(items, mail, known, random)]
         asked += [_ask_first(items, mail, known, random)] if known and not mail.is_by_owner else []
-        questions = [one for one in asked if one is not None and not found_by_all_words(items.inbox, one)]
+        questions = [one for one in asked if one is not None and _is_kept(items, one, random)]
         if questions:
             yield random.choice(questions)
+
+
+def _is_kept(items: KnownItems, question: Question, random: Random) -> bool:
+    if found_by_all_words(items.inbox, question):
+        return False
+    return random.random() < EASY_RATE or not found_without_times(items.inbox, question)
 
 
 def _ask_exchange(items: KnownItems, mail: KnownMail, known: Sequence[Topic], random: Random) -> Question | None:
@@ -46,7 +53,8 @@ def _ask_exchange(items: KnownItems, mail: KnownMail, known: Sequence[Topic], ra
     if answered is None or asked_on is None or not shared:
         return None
     when = draw_when(mail.sent, asked_on, random)
-    draft = draw_draft(mail, draw_topics(shared, random), mail, items.counts, when, asked_on, random)
+    chosen, counts = draw_topics(shared, random, Effort.SURE), items.counts
+    draft = draw_draft(mail, chosen, mail, counts, when, asked_on, random, effort=Effort.SURE)
     ids = (*mail.ids, *answered.ids)
     if not (_are_only(items, draft, ids) and is_solvable(items.inbox, draft, ids)):
         return None
@@ -99,7 +107,7 @@ def _ask_first(items: KnownItems, mail: KnownMail, known: Sequence[Topic], rando
     if rivals.get(mail.person) is not mail or not others or answer is None:
         return None
     other = random.choice(others)
-    draft = draw_draft(mail, chosen, mail, items.counts, When(""), asked_on, random)
+    draft = draw_draft(mail, chosen, mail, items.counts, When(""), asked_on, random, effort=Effort.SURE)
     names = [mail.person, other.person]
     random.shuffle(names)
     ids = (*mail.ids, *other.ids)

@@ -7,8 +7,8 @@ from random import Random
 
 from inbox_env.inbox import Inbox
 from inbox_env.known_items.answers import Answer, mail_answer, sender_answer
-from inbox_env.known_items.checks import has_distractors, is_solvable, is_unambiguous
-from inbox_env.known_items.drafts import draw_draft, draw_template, draw_topics, holds_answer, said, to_question
+from inbox_env.known_items.checks import has_distractors, is_slip_unknown, is_solvable, is_unambiguous
+from inbox_env.known_items.drafts import Effort, draw_draft, draw_template, draw_topics, holds_answer, said, to_question
 from inbox_env.known_items.items import KnownItems
 from inbox_env.known_items.mails import KnownMail, spread
 from inbox_env.known_items.topics import Topic
@@ -17,18 +17,20 @@ from inbox_env.leak_report import first_by_any_word, found_by_all_words, found_w
 from inbox_env.questions import Kind, Question
 
 HARDEST_RATE = 0.8  # how often the hardest wording of a mail is taken: one that has decoys, and is not a giveaway
-EASY_RATE = 0.25  # of the questions that AND-ing all their words finds, with those that say when or without, are kept
+EASY_RATE = 0.05  # of the questions that AND-ing all their words finds, with those that say when or without, are kept
+SLIP_RATE = 0.2  # how often a name is misspelt where there is no other word for anything
 VALUE_RATE = 0.6  # how often a mail with a value in it is asked for that
 SENDER_RATE, UNNAMED_RATE = 0.12, 0.06  # how often a question asks who, or does not say who
 _MAX_LAPS = 3  # questions about one mail
-_MAX_TRIES = 6  # wordings tried for one mail in one lap
+_TRIES = (Effort.USUAL, *[Effort.SURE] * 5)  # wordings of one mail in one lap
+_SLIPS = (Effort.SLIP,) * 3
 
 
 def ask_singles(items: KnownItems, count: int, random: Random, *, is_checkable: bool = False) -> Iterator[Question]:
     """Yield questions on mails, the first `count` spread over time; `is_checkable` leaves out those for find mode."""
     order = spread(items.mails, count, random)
+    easy: list[Question] = []
     for lap in range(_MAX_LAPS):
-        easy: list[Question] = []
         for mail in order:
             question = _hardest(items, mail, lap, random, is_checkable)
             if question is None or (found_by_all_words(items.inbox, question) and random.random() >= EASY_RATE):
@@ -37,7 +39,7 @@ def ask_singles(items: KnownItems, count: int, random: Random, *, is_checkable: 
                 easy.append(question)
             else:
                 yield question
-        yield from easy  # where the mail gives no more
+    yield from easy  # where the mail gives no more
 
 
 def _hardest(items: KnownItems, mail: KnownMail, lap: int, random: Random, is_checkable: bool) -> Question | None:
@@ -46,11 +48,18 @@ def _hardest(items: KnownItems, mail: KnownMail, lap: int, random: Random, is_ch
     if len(known) <= lap:
         return None
     values = items.values(mail)
-    tries = [_ask(items, mail, known, values, random, is_checkable) for _ in range(_MAX_TRIES)]
-    questions = [question for question in tries if question is not None]
-    if questions and random.random() < HARDEST_RATE:
-        return _least_easy(items.inbox, questions)
-    return next(iter(questions), None)
+
+    def tried(efforts: Sequence[Effort]) -> list[Question]:
+        asked = (_ask(items, mail, known, values, random, is_checkable, effort) for effort in efforts)
+        return [question for question in asked if question is not None]
+
+    questions = tried(_TRIES)
+    if not questions:
+        return None
+    best = _least_easy(items.inbox, questions) if random.random() < HARDEST_RATE else questions[0]
+    if found_without_times(items.inbox, best) and random.random() < SLIP_RATE:
+        best = _least_easy(items.inbox, [best, *tried(_SLIPS)])
+    return best
 
 
 def _least_easy(inbox: Inbox, questions: Sequence[Question]) -> Question:
@@ -69,6 +78,7 @@ def _ask(
     values: Sequence[Answer],
     random: Random,
     is_checkable: bool,
+    effort: Effort,
 ) -> Question | None:
     """Return a question about `mail`, or None when the one drawn fails a check."""
     asked_on = items.draw_asked_on(mail, random)
@@ -76,10 +86,12 @@ def _ask(
     if asked_on is None or answer is None:
         return None
     when = draw_when(mail.sent, asked_on, random)
-    chosen = draw_topics(known, random)
-    draft = draw_draft(mail, chosen, mail, items.counts, when, asked_on, random, is_named=is_named)
+    chosen = draw_topics(known, random, effort)
+    draft = draw_draft(mail, chosen, mail, items.counts, when, asked_on, random, is_named=is_named, effort=effort)
     text = said(draft, draw_template(items, mail, answer, draft, random), noun=answer.noun)
     if answer.type != "mail" and holds_answer(text, answer):
+        return None
+    if not is_slip_unknown(items.inbox, draft):
         return None
     if not (is_unambiguous(items.inbox, draft, mail.ids) and is_solvable(items.inbox, draft, mail.ids)):
         return None

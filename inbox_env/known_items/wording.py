@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from random import Random
 
-from inbox_env.known_items.synonyms import synonym
+from inbox_env.known_items.synonyms import british, synonym
 from inbox_env.known_items.topics import TermCounts, Topic
 from inbox_env.known_items.words import plural, singular
 from inbox_env.search.folding import words
@@ -22,6 +22,7 @@ _DROP_RATE = 0.33
 _SYNONYM_RATE = 0.6
 _FORM_RATE = 0.6
 _MIN_USED = 0.5  # times the mails with a word: else people say its other number for something else ("trusts")
+_MIN_USED_ONE = 1.0  # the same for the singular of a plural: "derivatives" are not "the derivative"
 _ONE_NUMBER = re.compile(
     r"(?:ity|ities|ness|age|ance|ence|ics|ing|news)$"
 )  # "security" and "securities" are two things
@@ -57,19 +58,22 @@ def drop_words(topic: Topic, random: Random) -> Topic:
     return replace(topic, text=f"the {noun}", words=tuple(words(noun)))
 
 
-def blur(topic: Topic, counts: TermCounts, held: Container[str], random: Random) -> str:
+def blur(topic: Topic, counts: TermCounts, held: Container[str], random: Random, *, is_sure: bool = False) -> str:
     """Return the topic as somebody says it who does not remember the words: often other ones, never those in `held`.
 
-    `held` are the words of the mail.
+    `held` are the words of the mail. With `is_sure` it is said so wherever it can be.
     """
     said = topic.text.split()
     last = said[-1]
-    other = synonym(last) if last.islower() else ""
-    if other and random.random() < _SYNONYM_RATE and not any(part in held for part in words(other)):
+    if not topic.text.islower():
+        return topic.text  # part of a name: "the Manti company" is no firm
+    other = synonym(last) or british(last)
+    if other and (is_sure or random.random() < _SYNONYM_RATE) and not any(part in held for part in words(other)):
         said[-1] = other
-    elif last.islower() and not _ONE_NUMBER.search(last) and random.random() < _FORM_RATE:
-        forms = (form for form in (plural(last), singular(last)) if form != last and form not in held)
-        said[-1] = next((form for form in forms if counts.num_with(form) >= _MIN_USED * counts.num_with(last)), last)
+    elif not _ONE_NUMBER.search(last) and (is_sure or random.random() < _FORM_RATE):
+        used = {plural(last): _MIN_USED, singular(last): _MIN_USED_ONE}
+        forms = (form for form in used if form != last and form not in held)
+        said[-1] = next((one for one in forms if counts.num_with(one) >= used[one] * counts.num_with(last)), last)
     return " ".join(said)
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from inbox_env.emails import Address, Email
 from inbox_env.known_items.items import KnownItems
-from inbox_env.known_items.names import NICKNAMES, nickname
+from inbox_env.known_items.names import NICKNAMES, long_forms, misspelt, nickname
 from inbox_env.known_items.synonyms import SYNONYMS, forms, synonym
 from inbox_env.known_items.topics import Topic
 from inbox_env.known_items.wording import blur, drop_words
@@ -90,11 +90,43 @@ def test_only_plain_nouns_lose_what_stands_before_them() -> None:
 
 
 def test_a_short_name_is_used_only_where_the_mail_does_not_show_it() -> None:
-    drawn = {nickname("Robert Roe", frozenset(), Random(seed)) for seed in range(50)}
-    assert drawn == {"Robert Roe", "Bob Roe"}
-    assert {nickname("Robert Roe", frozenset({"bob"}), Random(seed)) for seed in range(50)} == {"Robert Roe"}
-    assert {nickname("Zoe Roe", frozenset(), Random(seed)) for seed in range(50)} == {"Zoe Roe"}
+    def drawn(who: str, person: str, *held: str) -> set[str]:
+        return {nickname(who, person, frozenset(held), Random(seed)) for seed in range(50)}
+
+    assert drawn("Robert Roe", "Robert Roe") == {"Robert Roe", "Bob Roe"}
+    assert drawn("Robert Roe", "Robert Roe", "bob") == {"Robert Roe"}
+    assert drawn("Mike", "Mike Roe") == {"Mike", "Michael"}
+    assert drawn("Zoe Roe", "Zoe Roe") == {"Zoe Roe"}
+    assert drawn("Martin", "John Martin") == {"Martin"}  # a last name is not shortened
     assert all(name.islower() and short.istitle() for name, short in NICKNAMES.items())
+
+
+def test_every_form_of_a_first_name_leads_to_the_others() -> None:
+    assert long_forms("bob") == {"robert", "rob"}
+    assert long_forms("rob") == {"robert", "bob"}
+    assert "michael" in long_forms("mike")
+    assert long_forms("chris") >= {"christopher", "christine"}
+    assert long_forms("zoe") == set()
+
+
+def test_a_slip_is_near_the_name_and_no_short_or_shouted_name_has_one() -> None:
+    spelt = {name: {misspelt(name, Random(seed)) for seed in range(30)} for name in ("Kaminski", "Shannon", "Olson")}
+    assert spelt == {"Kaminski": {"Kaminsky"}, "Shannon": {"Shanon"}, "Olson": {"Olsen"}}
+    for name in ("Lee", "EnronOnline", "FERC", "Roark"):
+        assert misspelt(name, Random(1)) == name
+
+
+def test_nothing_is_said_otherwise_that_is_part_of_a_name_or_mostly_in_the_plural(items: KnownItems) -> None:
+    said = {
+        text: blur(Topic(text, (), 1.0), items.counts, frozenset(), Random(1), is_sure=True)
+        for text in ("the Manti attorney", "the port attorney", "the trusts", "the licensing center")
+    }
+    assert said["the Manti attorney"] == "the Manti attorney"
+    assert said["the port attorney"] == "the port lawyer"
+    assert said["the trusts"] == "the trust"  # as often in the singular
+    assert said["the licensing center"] == "the licensing centre"
+    items.counts.add("", "Trusts. Trusts.")
+    assert blur(Topic("the trusts", (), 1.0), items.counts, frozenset(), Random(1), is_sure=True) == "the trusts"
 
 
 def test_what_stands_for_a_word_leads_back_to_it() -> None:

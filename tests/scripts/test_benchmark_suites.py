@@ -61,10 +61,11 @@ def test_a_suite_joins_its_sources_and_names_its_policies(suite: Path, tmp_path:
 
 
 def test_a_limit_is_spread_over_all_sources(suite: Path) -> None:
-    arena, mailboxes = open_sources(load_suite(str(suite)), None, None, limit=7)
+    arena, mailboxes, sources = open_sources(load_suite(str(suite)), None, (), limit=7)
     assert len(arena.questions) == 7
     assert {question.inbox for question in arena.questions} == {"train-001", "train-002"}
     assert len(mailboxes) == 2
+    assert {sources[question.id] for question in arena.questions} == {"a", "b"}
 
 
 def test_several_seeds_are_played_apart_and_counted_together(suite: Path, tmp_path: Path) -> None:
@@ -125,4 +126,37 @@ def test_two_sources_with_one_inbox_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "s.toml"
     path.write_text('title = "x"\n' + make_source(tmp_path, "a", 1) + make_source(tmp_path, "b", 1))
     with pytest.raises(UsageError, match="inbox"):
-        open_sources(load_suite(str(path)), None, None)
+        open_sources(load_suite(str(path)), None, ())
+
+
+def test_every_source_is_reported_alone_beside_the_whole(suite: Path, tmp_path: Path) -> None:
+    assert main(["bench", "--suite", str(suite), "--out", str(tmp_path / "out")]) == 0
+    summary = json.loads((tmp_path / "out" / "summary.json").read_text())
+    whole = {row["name"]: row for row in summary["policies"]}
+    assert [part["source"] for part in summary["sources"]] == ["a", "b"]
+    grades = [json.loads(line) for line in (tmp_path / "out" / "grades.jsonl").read_text().splitlines()]
+    for part, inbox in zip(summary["sources"], ("train-001", "train-002"), strict=True):
+        assert part["num_questions"] == 12
+        for row in part["policies"]:
+            right = [one["is_right"] for one in grades if one["policy"] == row["name"] and one["inbox"] == inbox]
+            assert (row["num_questions"], row["num_correct"]) == (12, sum(right))
+    for name, row in whole.items():
+        parts = [one for part in summary["sources"] for one in part["policies"] if one["name"] == name]
+        assert sum(one["num_correct"] for one in parts) == row["num_correct"]
+    assert "| a: 12 questions | right |" in (tmp_path / "out" / "report.md").read_text()
+    assert "By source of the questions" in (tmp_path / "out" / "report.html").read_text()
+
+
+def test_question_files_given_together_are_sources_of_their_own_beside_invented_mail(tmp_path: Path) -> None:
+    both = generate_inbox("train", 1, num_emails=100, num_questions=12)
+    build_inbox(tmp_path / "m.db", both.name, both.emails, owner=both.owner)
+    for name, some in (("early", both.questions[:6]), ("late", both.questions[6:])):
+        write_questions(tmp_path / f"{name}.jsonl", some)
+    invented = make_source(tmp_path, "c", 2) + 'limit = 5\nname = "other"\n'
+    (tmp_path / "s.toml").write_text(f'title = "x"\n{invented}[[source]]\nkind = "given"\n')
+    words = ["bench", "--suite", str(tmp_path / "s.toml"), "--mailbox", str(tmp_path / "m.db"), "--policy", "oracle"]
+    words += [word for name in ("early", "late") for word in ("--questions", str(tmp_path / f"{name}.jsonl"))]
+    assert main([*words, "--out", str(tmp_path / "out")]) == 0
+    summary = json.loads((tmp_path / "out" / "summary.json").read_text())
+    asked = {part["source"]: part["num_questions"] for part in summary["sources"]}
+    assert asked == {"other": 5, "early": 6, "late": 6}
