@@ -60,7 +60,7 @@ def run(args: argparse.Namespace) -> int:
 
     limit = [f"run.max_memory_gb={args.max_memory}"] if args.max_memory is not None else []
     config, console = load_config(args.config, [*args.set, *limit]), Console()
-    with joined_by_torchrun(config.model.device) as peers:
+    with joined_by_torchrun(config.model.device, patience_seconds=config.run.peer_seconds) as peers:
         if not peers.is_first:
             _follow(config, peers)
             return 0
@@ -69,7 +69,7 @@ def run(args: argparse.Namespace) -> int:
         if not args.resume:  # a warm start that was made needs its files no more
             check_files(config.warm_start.files)
         with open_run(config, is_resuming=args.resume, is_clean=args.clean, is_forced=args.force) as folder:
-            _check_model(config, peers.size, console)
+            _check_model(config, peers, console)
             _run(config, folder, peers, with_control=args.control, is_forced=args.force, console=console)
     return 0
 
@@ -102,7 +102,7 @@ def _follow(config: TrainConfig, peers: Peers) -> None:
         trainer.train(stop=stop)
 
 
-def _check_model(config: TrainConfig, num_processes: int, console: Console) -> None:
+def _check_model(config: TrainConfig, peers: Peers, console: Console) -> None:
     """Refuse what this machine cannot do, before anything is loaded."""
     from agent.devices import free_memory_gb, resolve_device
     from agent.grpo.memory_plan import check_memory, plan_memory
@@ -112,10 +112,11 @@ def _check_model(config: TrainConfig, num_processes: int, console: Console) -> N
     device = resolve_device(config.model.device)
     check_loader(config.model)
     source = find_model(config.model.path, allow_download=config.model.allow_download)
-    plan = plan_memory(config, read_shape(source), num_processes)
-    console.print(plan.line())
-    check_memory(plan, config.run.max_memory_gb)
-    if plan.total_gb > (free := free_memory_gb(device)):
+    plan = plan_memory(config, read_shape(source), peers.size)
+    num_sharing = 1 if device.startswith("cuda") else peers.num_here  # every process has a card of its own
+    console.print(plan.line(num_sharing))
+    check_memory(plan, config.run.max_memory_gb, num_sharing)
+    if plan.machine_gb(num_sharing) > (free := free_memory_gb(device)):
         console.print(f"only {free:.1f} GiB are free: the run may end for want of memory (--max-memory refuses it)")
 
 

@@ -49,7 +49,11 @@ class RunConfig(Section):
     survive_full_disk: bool = False
     """Train on, with a warning, when a checkpoint cannot be written; the last one of a run must be."""
     max_memory_gb: float | None = Field(default=None, gt=0)
-    """Refuse to start when the run is estimated to need more memory than this, on the model's device."""
+    """Refuse to start when more memory is estimated to be needed than this: on a card by its process, else by all
+    processes of the machine together."""
+    peer_seconds: float = Field(default=1800.0, gt=0)
+    """Under torchrun: how long a process waits for another before the run ends; an evaluation, which the first makes
+    alone, must not take longer."""
 
 
 class InboxesConfig(Section):

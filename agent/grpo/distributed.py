@@ -8,8 +8,9 @@ to the order of float additions. Knows nothing of losses.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from functools import reduce
 from operator import add
@@ -17,13 +18,42 @@ from typing import Any, TypeVar
 
 import torch
 from torch import distributed, nn
+from torch.distributed.distributed_c10d import PrefixStore, Store
+from torch.distributed.rendezvous import rendezvous
 
 from agent.data_parallel import sum_gradients
 from inbox_env.errors import ResourceError, UsageError
 
 T = TypeVar("T")
 
-PATIENCE = timedelta(hours=2)  # the first process evaluates while the others wait
+PATIENCE_SECONDS = 1800.0  # the first process evaluates while the others wait
+_ASK = timedelta(seconds=5)  # for the roll, once somebody is missed
+
+
+class Roll:
+    """Who has come how often to talk: kept where all processes see it, so that one that hangs can be named."""
+
+    def __init__(self, store: Store, rank: int, size: int, seconds: float) -> None:
+        self.seconds = seconds
+        self._store, self._rank, self._size, self._count = store, rank, size, 0
+
+    def arrive(self) -> None:
+        """Note that this process comes to the next talk."""
+        self._count += 1
+        with suppress(RuntimeError):  # the talk itself will say what is wrong
+            self._store.set(str(self._rank), str(self._count))
+
+    def missing(self) -> list[int]:
+        """Return the ranks that have not come to the talk at which this process is; none where nobody knows."""
+        try:
+            self._store.set_timeout(_ASK)
+            others = [rank for rank in range(self._size) if rank != self._rank]
+            return [rank for rank in others if self._arrived(rank) < self._count]
+        except RuntimeError:
+            return []
+
+    def _arrived(self, rank: int) -> int:
+        return int(self._store.get(str(rank))) if self._store.check([str(rank)]) else 0
 
 
 class Peers:
@@ -33,8 +63,17 @@ class Peers:
     playing of a step does while the one before it is trained, talks through `beside`.
     """
 
-    def __init__(self, rank: int = 0, size: int = 1, messages: Any = None, beside: Peers | None = None) -> None:
-        self.rank, self.size = rank, size
+    def __init__(
+        self,
+        rank: int = 0,
+        size: int = 1,
+        messages: Any = None,
+        beside: Peers | None = None,
+        num_here: int | None = None,
+        roll: Roll | None = None,
+    ) -> None:
+        self.rank, self.size, self._roll = rank, size, roll
+        self.num_here = num_here or size  # on this machine
         self._messages, self._beside = messages, beside
 
     @property
@@ -70,7 +109,7 @@ class Peers:
         """Return what `make` gives in the first process, and call it only there."""
         content = [make() if self.is_first else None]
         if self.size > 1:
-            with _named_loss():
+            with _named_loss(self._roll):
                 distributed.broadcast_object_list(content, src=0, group=self._messages)
         return content[0]  # type: ignore[return-value]  # it was made in the first process
 
@@ -85,14 +124,14 @@ class Peers:
         if self.size == 1:
             return
         parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
-        with _named_loss():
+        with _named_loss(self._roll):
             sum_gradients(parameters, torch.zeros(1, device=parameters[0].device))
 
     def _all(self, value: T) -> list[T]:
         if self.size == 1:
             return [value]
         found: list[Any] = [None] * self.size
-        with _named_loss():
+        with _named_loss(self._roll):
             distributed.all_gather_object(found, value, group=self._messages)
         return found
 
@@ -101,8 +140,15 @@ ALONE = Peers()
 
 
 @contextmanager
-def joined_by_torchrun(device: str = "cpu", environment: Iterable[tuple[str, str]] | None = None) -> Iterator[Peers]:
-    """Yield this process's place among those that torchrun started; without torchrun it is alone."""
+def joined_by_torchrun(
+    device: str = "cpu",
+    environment: Iterable[tuple[str, str]] | None = None,
+    patience_seconds: float = PATIENCE_SECONDS,
+) -> Iterator[Peers]:
+    """Yield this process's place among those that torchrun started; without torchrun it is alone.
+
+    Whoever waits for another process for longer than `patience_seconds` gives up with a ResourceError.
+    """
     settings = dict(os.environ if environment is None else environment)
     if int(settings.get("WORLD_SIZE", "1")) == 1:
         yield ALONE
@@ -113,22 +159,29 @@ def joined_by_torchrun(device: str = "cpu", environment: Iterable[tuple[str, str
     is_cuda = device in ("cuda", "auto") and torch.cuda.is_available()
     if is_cuda:
         torch.cuda.set_device(int(settings.get("LOCAL_RANK", "0")))
-    distributed.init_process_group("cpu:gloo,cuda:nccl" if is_cuda else "gloo", timeout=PATIENCE)
+    patience, backend = timedelta(seconds=patience_seconds), "cpu:gloo,cuda:nccl" if is_cuda else "gloo"
+    store, rank, size = next(rendezvous("env://", timeout=patience))
+    whole = PrefixStore("whole", store)
+    distributed.init_process_group(backend, store=whole, rank=rank, world_size=size, timeout=patience)
+    num_here = int(settings.get("LOCAL_WORLD_SIZE", size))
     try:
-        rank, size = distributed.get_rank(), distributed.get_world_size()
-        groups = [distributed.new_group(backend="gloo", timeout=PATIENCE) for _ in range(2)]
-        yield Peers(rank, size, groups[0], beside=Peers(rank, size, groups[1]))
+        groups = [distributed.new_group(backend="gloo", timeout=patience) for _ in range(2)]
+        rolls = [Roll(PrefixStore(name, store), rank, size, patience_seconds) for name in ("a", "b")]
+        beside = Peers(rank, size, groups[1], num_here=num_here, roll=rolls[1])
+        yield Peers(rank, size, groups[0], beside, num_here, rolls[0])
     finally:
         distributed.destroy_process_group()
 
 
 @contextmanager
-def _named_loss() -> Iterator[None]:
-    """Say what it means when a collective call fails: another process is gone."""
+def _named_loss(roll: Roll | None) -> Iterator[None]:
+    """Say what it means when a collective call fails: another process is gone, or hangs."""
+    if roll is not None:
+        roll.arrive()
     try:
         yield
     except RuntimeError as error:
-        raise _gone() from error
+        raise _lost(error, roll) from error
 
 
 @contextmanager
@@ -139,9 +192,15 @@ def named_lost_peers() -> Iterator[None]:
     except RuntimeError as error:
         if not isinstance(error, distributed.DistError) and "gloo" not in str(error):  # gloo has no class of its own
             raise
-        raise _gone() from error
+        raise _lost(error, None) from error
 
 
-def _gone() -> ResourceError:
+def _lost(error: RuntimeError, roll: Roll | None) -> ResourceError:
+    missing = roll.missing() if roll else []
+    who = f"process {', '.join(map(str, missing))}" if missing else "another process"
     next_step = "start torchrun again with --resume; the last checkpoint is whole"
-    return ResourceError(82, "another process of the run is gone", next_step=next_step)
+    if re.search("timed? ?out", str(error), re.IGNORECASE):
+        waited = f" within {roll.seconds:g} s" if roll else " in time"
+        next_step += "; run.peer_seconds is how long is waited"
+        return ResourceError(83, f"{who} of the run did not answer{waited}", next_step=next_step)
+    return ResourceError(82, f"{who} of the run is gone", next_step=next_step)

@@ -27,6 +27,7 @@ WARN_FAILED, MAX_FAILED = 0.05, 0.10
 MIN_FAILED = 3  # of fewer, no share says that a run is lost
 MIN_ENTROPY, COLLAPSED_SHARE = 0.005, 0.1
 LEAST_JUMP, JUMP_IN_DEVIATIONS, NEEDED_FOR_JUMP = 0.25, 6.0, 5
+LEAST_MISSING, SURE = 0.1, 4.0  # share of a change, and standard errors of it, that must be missing to be sure
 LOOP = 3  # equal calls in one episode
 
 
@@ -84,6 +85,14 @@ def most_repeated(trajectory: Trajectory) -> int:
     return max(calls.values(), default=0)
 
 
+def is_lost(share: float, error: float) -> bool:
+    """Return whether a sampler that followed by `share`, give or take `error`, surely has other weights.
+
+    Some may have arrived: a sampler may read a part of the model's weights and keep copies of the others.
+    """
+    return 1 - share > max(LEAST_MISSING, SURE * error)
+
+
 def reward_jumps(rows: Sequence[Row]) -> Iterator[Finding]:
     """Yield the steps whose mean reward rose far beyond what steps before it did.
 
@@ -114,7 +123,9 @@ def _mismatch(rows: Sequence[Row]) -> Finding | None:
 
 
 def _old_weights(rows: Sequence[Row]) -> Finding | None:
-    """Weights that stay at home: no disagreement at first, then more with every update."""
+    """Weights that stay at home: a text shows it; or no disagreement at first, then more with every update."""
+    if (finding := _not_followed(rows)) is not None:
+        return finding
     kls = [_mismatch_kl(row) for row in rows]
     if len(kls) < 4 or not all(map(math.isfinite, kls)):
         return None
@@ -124,6 +135,24 @@ def _old_weights(rows: Sequence[Row]) -> Finding | None:
         return None
     evidence = f"{first:.2g} nats a token in step {int(rows[0]['step'])}, {last:.2g} now"
     return found("sampler_has_old_weights", Severity.ERROR, evidence, int(rows[-1]["step"]))
+
+
+def _not_followed(rows: Sequence[Row]) -> Finding | None:
+    """A sampler that does not follow the updates: of the last step, or of the last ones taken together."""
+    known = [row for row in rows[-WINDOW:] if math.isfinite(row.get("probe_followed", math.nan))]
+    for part in (known[-1:], known):
+        powers = [row["probe_change"] ** 2 for row in part]
+        total = math.fsum(powers)
+        if not total:
+            continue
+        share = math.fsum(power * row["probe_followed"] for power, row in zip(powers, part, strict=True)) / total
+        errors = (power * row["probe_error"] for power, row in zip(powers, part, strict=True))
+        if is_lost(share, error := math.sqrt(math.fsum(one * one for one in errors)) / total):
+            first, last = int(part[0]["step"]), int(part[-1]["step"])
+            steps = f"steps {first} to {last}" if first < last else f"step {last}"
+            evidence = f"{share:.0%} (give or take {error:.1%}) of what {steps} changed is seen in the sampler"
+            return found("sampler_has_old_weights", Severity.ERROR, evidence, last)
+    return None
 
 
 def _mismatch_kl(row: Row) -> float:

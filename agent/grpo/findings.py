@@ -77,7 +77,7 @@ CATALOGUE: Mapping[str, tuple[str, str]] = MappingProxyType(
             'Set loss.mismatch = "token_truncate", give both the same precision, check --logprobs-mode of the servers.',
         ),
         "sampler_has_old_weights": (
-            "The disagreement of sampler and trainer grows with every update: new weights do not reach the sampler.",
+            "New weights do not reach the sampler: what it says of a fixed text does not follow the trainer's updates.",
             "Stop. Check that the servers see sampling.weights_folder, and their log for loaded adapters.",
         ),
         "zero_spread": (

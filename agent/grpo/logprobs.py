@@ -6,7 +6,7 @@ outlive it: the backward pass makes them again. Knows nothing of losses.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeGuard
 
 import torch
@@ -17,7 +17,8 @@ from torch.nn.functional import linear, linear_cross_entropy
 from torch.utils.checkpoint import checkpoint
 from transformers import PreTrainedModel
 
-from agent.grpo.packing import MicroBatch
+from agent.grpo.packing import MicroBatch, pack
+from agent.grpo.samples import TrainingSample
 from agent.segment_attention import packed_arguments
 
 CHUNK_TOKENS = 512  # at most; of a large vocabulary fewer
@@ -36,6 +37,15 @@ def action_logprobs(
     """
     hidden = hidden_states(model, batch)[0].index_select(0, batch.action_positions)
     return chunked_logprobs(hidden, model.get_output_embeddings(), batch.target_ids, temperature, chunk_tokens)
+
+
+@torch.no_grad()
+def prompt_logprobs(model: PreTrainedModel, ids: Sequence[int]) -> tuple[float, ...]:
+    """Return the model's own logprobs of `ids[1:]` at temperature 1, by the pass that training makes."""
+    mask = (0,) + (1,) * (len(ids) - 1)
+    (batch,) = pack([TrainingSample(tuple(ids), mask, (0.0,) * len(ids), 0.0)], len(ids))
+    logprobs, _ = action_logprobs(model, batch.to(model.device))
+    return tuple(logprobs.tolist())
 
 
 def hidden_states(model: PreTrainedModel, batch: MicroBatch) -> Tensor:

@@ -54,11 +54,16 @@ class MemoryPlan:
         parts: list[float] = [getattr(self, part.name) for part in fields(self)]
         return PROCESS_GB + SLACK * sum(parts)
 
-    def line(self) -> str:
-        """Return the plan for people, largest part first."""
+    def machine_gb(self, num_sharing: int) -> float:
+        """What so many processes need together that share one memory."""
+        return num_sharing * self.total_gb
+
+    def line(self, num_sharing: int = 1) -> str:
+        """Return the plan for people, largest part first, of each of `num_sharing` processes that share a memory."""
         parts = sorted(((getattr(self, part.name), part.name.replace("_", " ")) for part in fields(self)), reverse=True)
         shown = ", ".join(f"{name} {size:.2g}" for size, name in parts if size >= 0.005)
-        return f"memory: about {self.total_gb:.1f} GiB ({shown})"
+        each = f" in each of {num_sharing} processes, {self.machine_gb(num_sharing):.1f} GiB together"
+        return f"memory: about {self.total_gb:.1f} GiB{each if num_sharing > 1 else ''} ({shown})"
 
 
 def plan_memory(config: TrainConfig, shape: ModelShape, num_processes: int = 1) -> MemoryPlan:
@@ -90,10 +95,12 @@ def plan_memory(config: TrainConfig, shape: ModelShape, num_processes: int = 1) 
     )
 
 
-def check_memory(plan: MemoryPlan, max_memory_gb: float | None) -> None:
-    """Raise ResourceError when the plan is above the limit."""
-    if max_memory_gb is not None and plan.total_gb > max_memory_gb:
-        what = f"the run needs about {plan.total_gb:.1f} GiB, more than the {max_memory_gb:g} allowed"
+def check_memory(plan: MemoryPlan, max_memory_gb: float | None, num_sharing: int = 1) -> None:
+    """Raise ResourceError when what `num_sharing` processes need together is above the limit."""
+    needed = plan.machine_gb(num_sharing)
+    if max_memory_gb is not None and needed > max_memory_gb:
+        who = "the run needs" if num_sharing == 1 else f"{num_sharing} processes of the run need"
+        what = f"{who} about {needed:.1f} GiB, more than the {max_memory_gb:g} allowed"
         next_step = "lower grpo.micro_batch_tokens or sampling.max_rows, or use LoRA or gradient checkpointing"
         raise ResourceError(30, what, where="run.max_memory_gb", next_step=next_step)
 

@@ -22,6 +22,7 @@ from transformers import PreTrainedModel
 from agent.arena import Arena
 from agent.base_identity import base_sha256
 from agent.chat_format import ChatFormat
+from agent.grpo.canary import Canary
 from agent.grpo.checkpoint import latest_checkpoint, load_checkpoint, save_checkpoint
 from agent.grpo.config import TrainConfig
 from agent.grpo.distributed import ALONE, Peers, named_lost_peers
@@ -48,7 +49,7 @@ from agent.make_grader import make_grader
 from agent.out_of_memory import halve_on_out_of_memory, named_device_errors
 from agent.policies.local import LocalPolicy
 from agent.rollout import Rollout
-from agent.sampling.make_engine import make_engine
+from agent.sampling.make_engine import PROBE_TEXT, make_engine
 from agent.segment_attention import enable_segment_attention
 from inbox_env.errors import DivergedError, ResourceError, UpstreamError
 from inbox_env.questions import Question
@@ -91,6 +92,7 @@ class GrpoTrainer:
         self._prefetch, self._order_before = Prefetch(config.grpo.max_staleness), self._order.state()
         self._doctor = LiveDoctor(mine, chat, config.grpo.stop_on)
         self._guards = RunGuards(config.guards)
+        self._canary = Canary(model, chat.plain_ids(PROBE_TEXT)[: config.sampling.max_context - 2], peers)
         self._tokens = KeptTokens(mine, chat, config.run.kept_token_groups)
 
     def resume(self) -> bool:
@@ -104,6 +106,7 @@ class GrpoTrainer:
         self._order.restore(state["order"])
         if "guards" in state:  # a run that was begun before there were any goes on as well
             self._guards.restore(state["guards"])
+            self._canary.restore(state.get("canary", self._canary.state()))
         self.engine.refresh()
         return True
 
@@ -117,6 +120,7 @@ class GrpoTrainer:
         metrics, stop = MetricsWriter(path, after_step=self.step), stop or StopRequest()
         try:
             with named_device_errors(), named_lost_peers():
+                self._canary.begin(self.engine)
                 while not self._is_done():
                     row = self._take_step()
                     metrics.write(row)
@@ -215,6 +219,7 @@ class GrpoTrainer:
         trained = time.monotonic()
         self._note(groups, learnt)
         row: dict[str, float] = {"step": self.step, **rollout_metrics(groups, self.config.reward.mode)}
+        row |= self._canary.look(self.engine, self.step)
         row |= {**update_metrics(learnt), "learning_rate": self._optimizer.param_groups[0]["lr"]}
         row |= self._judging.row(groups)
         if self.config.grpo.max_staleness:
@@ -321,4 +326,5 @@ class GrpoTrainer:
             "trained_tokens": self.trained_tokens,
             "order": order,
             "guards": self._guards.state(),
+            "canary": self._canary.state(),
         }

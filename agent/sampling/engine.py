@@ -5,6 +5,7 @@ Many sessions are open at once and every one advances on its own. Knows nothing 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -48,4 +49,11 @@ class TrainedEngine(SamplingEngine, Protocol):
 
     def refresh(self) -> None:
         """Sample from the model's current weights: called after an optimiser step, between batches of rollouts."""
+        ...
+
+    def probe(self, token_ids: Sequence[int]) -> dict[str, list[float]]:
+        """Return the logprobs of `token_ids[1:]` at temperature 1 under the weights that sample, by who samples.
+
+        Called between batches of rollouts; whoever cannot tell is left out.
+        """
         ...

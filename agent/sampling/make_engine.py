@@ -10,9 +10,7 @@ from transformers import PreTrainedModel
 from agent.chat_format import ChatFormat
 from agent.grpo.config import TrainConfig
 from agent.grpo.distributed import ALONE, Peers
-from agent.grpo.logprobs import action_logprobs
-from agent.grpo.packing import pack
-from agent.grpo.samples import TrainingSample
+from agent.grpo.logprobs import prompt_logprobs
 from agent.sampling.engine import TrainedEngine
 
 PROBE_TEXT = "Which message says when the meeting of the 14th was moved, and to what time? Ask Zoë: <zoe@example.org>\n"
@@ -51,7 +49,7 @@ def _vllm(config: TrainConfig, model: PreTrainedModel, chat: ChatFormat, run: Pa
     sampling = config.sampling
     ids = tuple(chat.plain_ids(PROBE_TEXT))[: sampling.max_context - 2]
     vocab_size = model.get_input_embeddings().weight.shape[0]
-    logprobs = _prompt_logprobs(model, ids)
+    logprobs = prompt_logprobs(model, ids)
     engine = VllmEngine(
         [check_server_url(url, allow_public=sampling.allow_public_servers) for url in sampling.servers],
         Publisher(model, _weights_folder(config, run, peers)),
@@ -76,11 +74,3 @@ def _weights_folder(config: TrainConfig, run: Path, peers: Peers) -> Path:
     if peers.is_first:
         shutil.rmtree(run / "sampler", ignore_errors=True)
     return run / "sampler"
-
-
-def _prompt_logprobs(model: PreTrainedModel, ids: tuple[int, ...]) -> tuple[float, ...]:
-    """Return the model's own logprobs of `ids[1:]`."""
-    mask = (0,) + (1,) * (len(ids) - 1)
-    (batch,) = pack([TrainingSample(ids, mask, (0.0,) * len(ids), 0.0)], len(ids))
-    logprobs, _ = action_logprobs(model, batch.to(model.device))
-    return tuple(logprobs.tolist())

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -88,6 +89,15 @@ class TorchEngine:
         """
         self._decoder.refresh()
         self._prompts.clear()
+
+    @torch.inference_mode()
+    def probe(self, token_ids: Sequence[int]) -> dict[str, list[float]]:
+        """See `TrainedEngine.probe`; in a cache of its own, so that no row and no prompt is touched."""
+        cache = self._decoder.new_cache(1, len(token_ids))
+        hidden = self._decoder.append(cache, [Append(0, list(token_ids))])[:-1]
+        logprobs = self._decoder.logits(hidden).log_softmax(-1)
+        targets = torch.tensor(token_ids[1:], device=logprobs.device)
+        return {"the sampler": logprobs.gather(-1, targets[:, None])[:, 0].tolist()}
 
     def _submit(self, request: Request) -> None:
         (self._waiting if request.session.row is None else self._arrived).append(request)

@@ -5,7 +5,9 @@ Version, context, tokenizer, vocabulary, processed logprobs, and the weights. Kn
 
 from __future__ import annotations
 
+import math
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
@@ -52,18 +54,12 @@ async def check_server(server: VllmServer, expected: Expected) -> str:
 
 async def check_served_weights(server: VllmServer, model: str, expected: Expected) -> None:
     """Raise UsageError when the served weights are not the trainer's: their logprobs of a probe differ."""
-    body = completion_body(model, list(expected.probe_ids), 1, 1.0, 0) | {"prompt_logprobs": 0}
     try:
-        choice = await server.complete(body)
+        served = await served_logprobs(server, model, expected.probe_ids)
     except WireError as error:
         raise _no_answer(server, error) from error
-    rows = (choice.prompt_logprobs or ())[1:]
-    if len(rows) != len(expected.probe_logprobs):
+    if served is None:
         raise UsageError(90, "the server returns no logprobs of the prompt", where=server.name)
-    served = [
-        row[token].logprob if row and token in row else float("-inf")
-        for row, token in zip(rows, expected.probe_ids[1:], strict=True)
-    ]
     gap = fmean(abs(mine - theirs) for mine, theirs in zip(expected.probe_logprobs, served, strict=True))
     if not gap <= MAX_LOGPROB_GAP:
         raise UsageError(
@@ -72,6 +68,19 @@ async def check_served_weights(server: VllmServer, model: str, expected: Expecte
             where=server.name,
             next_step="serve the model of model.path, unquantised",
         )
+
+
+async def served_logprobs(server: VllmServer, model: str, ids: Sequence[int]) -> list[float] | None:
+    """Return the logprobs of `ids[1:]` under what is served as `model`; None when the server tells none.
+
+    Raises WireError when it does not answer.
+    """
+    choice = await server.complete(completion_body(model, list(ids), 1, 1.0, 0) | {"prompt_logprobs": 0})
+    rows = (choice.prompt_logprobs or ())[1:]
+    if len(rows) != len(ids) - 1:
+        return None
+    pairs = zip(rows, ids[1:], strict=True)
+    return [row[token].logprob if row and token in row else -math.inf for row, token in pairs]
 
 
 async def _check_version(server: VllmServer) -> None:

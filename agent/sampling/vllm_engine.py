@@ -22,14 +22,15 @@ from agent.sampling.engine import Sample
 from agent.sampling.loop_thread import LoopThread
 from agent.sampling.patience import Patience
 from agent.sampling.publish import Published, Publisher
-from agent.sampling.vllm_check import Expected, check_served_weights, check_server
+from agent.sampling.vllm_check import Expected, check_served_weights, check_server, served_logprobs
 from agent.sampling.vllm_fleet import Fleet
 from agent.sampling.vllm_session import Limits, VllmSession
-from agent.sampling.vllm_wire import VllmServer
+from agent.sampling.vllm_wire import VllmServer, WireError
 from inbox_env.errors import UsageError
 
 API_KEY = "VLLM_API_KEY"
 LAST_RESORT_SECONDS = 3600.0
+PROBE_SECONDS = 20.0
 
 
 class RemoteSession:
@@ -100,6 +101,10 @@ class VllmEngine:
         """Give the model's current weights to the servers: call it after an optimiser step, between rollouts."""
         self.fleet.weights = self._peers.first(self._update)
 
+    def probe(self, token_ids: Sequence[int]) -> dict[str, list[float]]:
+        """See `TrainedEngine.probe`; a server that gives no answer in time is left out."""
+        return self._peers.first(lambda: self._thread.run(self._probe(token_ids)))
+
     def close(self) -> None:
         """Take the weights from the servers and disconnect; may be called twice. Called when the process ends."""
         if self._client.is_closed:
@@ -130,9 +135,22 @@ class VllmEngine:
         return bases[0]
 
     async def _check_weights(self, expected: Expected) -> None:
+        await asyncio.gather(*(check_served_weights(server, self._served(), expected) for server in self.fleet.up))
+
+    async def _probe(self, token_ids: Sequence[int]) -> dict[str, list[float]]:
+        async def ask(server: VllmServer) -> list[float] | None:
+            with suppress(WireError, TimeoutError):
+                async with asyncio.timeout(PROBE_SECONDS):
+                    return await served_logprobs(server, self._served(), token_ids)
+            return None
+
+        servers = self.fleet.up
+        found = await asyncio.gather(*map(ask, servers))
+        return {server.name: told for server, told in zip(servers, found, strict=True) if told is not None}
+
+    def _served(self) -> str:
         weights = self.fleet.weights
-        model = weights.name if weights is not None and weights.is_adapter else self._base
-        await asyncio.gather(*(check_served_weights(server, model, expected) for server in self.fleet.up))
+        return weights.name if weights is not None and weights.is_adapter else self._base
 
 
 def _new_client(max_rows: int) -> httpx.AsyncClient:

@@ -6,8 +6,9 @@ import asyncio
 from contextlib import contextmanager
 from copy import deepcopy
 
+from agent.grpo.logprobs import prompt_logprobs
 from agent.lora import add_lora, is_adapted
-from agent.sampling.make_engine import PROBE_TEXT, _prompt_logprobs
+from agent.sampling.make_engine import PROBE_TEXT
 from agent.sampling.patience import Patience
 from agent.sampling.publish import Publisher
 from agent.sampling.vllm_check import Expected
@@ -44,7 +45,7 @@ def expected(model, chat, **changes):
         "text": PROBE_TEXT,
         "text_ids": ids,
         "probe_ids": ids,
-        "probe_logprobs": _prompt_logprobs(model, ids),
+        "probe_logprobs": prompt_logprobs(model, ids),
     }
     return Expected(**values | changes)
 

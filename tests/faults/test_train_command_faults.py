@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import json
 import logging
+from io import StringIO
 
 import pytest
 import torch
+from rich.console import Console
 
+from agent.grpo.config import load_config
+from agent.grpo.distributed import Peers
 from agent.lora import is_adapted
 from agent.model_folder import load_model
 from inbox_env.errors import ExitCode
 from scripts.cli import main
+from scripts.train_email_agent import _check_model
 from tests.agent.tiny import make_tokenizer, write_model_folder
 from tests.faults.killed_run import by_letters
 from tests.faults.test_training_faults import CONFIG, SYNTHETIC, assert_refused, num_rows
@@ -80,6 +85,20 @@ def test_a_run_that_may_not_fit_says_so_before_it_starts(train, monkeypatch):
     monkeypatch.setattr("agent.devices.free_memory_gb", lambda device: 0.2)
     assert train(*SHORT)[0] == 0
     assert "only 0.2 GiB are free" in train.out
+
+
+@pytest.mark.parametrize(("device", "num_counted"), [("cpu", 4), ("cuda:0", 1)])
+def test_processes_of_one_machine_are_weighed_together_on_cpus_and_card_by_card(site, monkeypatch, device, num_counted):
+    """Eight processes on two machines: what four need is held against the limit, or what one needs on its card."""
+    asked = []
+    monkeypatch.chdir(site)
+    monkeypatch.setattr("agent.devices.resolve_device", lambda _: device)
+    monkeypatch.setattr("agent.devices.free_memory_gb", lambda _: 0.0)
+    monkeypatch.setattr("agent.grpo.memory_plan.check_memory", lambda plan, limit, count=1: asked.append(count))
+    console = Console(file=StringIO(), width=200)
+    _check_model(load_config(site / "run.toml"), Peers(0, 8, num_here=4), console)
+    assert asked == [num_counted]
+    assert ("in each of 4 processes" in console.file.getvalue()) == (num_counted == 4)
 
 
 @pytest.mark.parametrize(

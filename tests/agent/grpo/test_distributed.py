@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import time
 
 import pytest
 import torch
@@ -94,7 +95,7 @@ def test_what_is_shared_is_gathered_in_order_and_summed_in_order(tmp_path):
 def die_or_wait(peers, folder):
     if not peers.is_first:
         return
-    with pytest.raises(ResourceError, match=r"another process.*--resume"):
+    with pytest.raises(ResourceError, match=r"process 1 of the run is gone.*--resume"):
         peers.gather([1])
     (folder / "named").touch()
 
@@ -102,6 +103,39 @@ def die_or_wait(peers, folder):
 def test_a_process_that_is_gone_is_named_as_such(tmp_path):
     together(die_or_wait, tmp_path)
     assert (tmp_path / "named").is_file()
+
+
+def hang_or_wait(peers, folder):
+    """Three processes meet once; then the second hangs, until the others have given up on it."""
+    assert peers.gather([peers.rank]) == [0, 1, 2]
+    if peers.rank == 1:
+        wait_for(lambda: len(list(folder.iterdir())) == 2)
+        return
+    with pytest.raises(ResourceError, match=r"process 1 of the run did not answer within 0\.7 s.*run\.peer_seconds"):
+        peers.gather([1])
+    (folder / str(peers.rank)).touch()
+    wait_for(lambda: len(list(folder.iterdir())) == 2)
+
+
+def wait_for(is_done):
+    until = time.monotonic() + 20
+    while not is_done() and time.monotonic() < until:
+        time.sleep(0.02)
+
+
+def test_a_process_that_hangs_is_named_after_the_patience_that_was_asked_for(tmp_path):
+    together(hang_or_wait, tmp_path, size=3, patience_seconds=0.7)
+    assert {path.name for path in tmp_path.iterdir()} == {"0", "2"}
+
+
+def count_those_here(peers, folder):
+    (folder / f"{peers.rank}").write_text(str(peers.num_here))
+
+
+def test_processes_know_how_many_of_them_share_their_machine(tmp_path, monkeypatch):
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "1")  # two machines of one process each
+    together(count_those_here, tmp_path)
+    assert [(tmp_path / name).read_text() for name in "01"] == ["1", "1"]
 
 
 def test_without_torchrun_a_process_is_alone():

@@ -98,6 +98,19 @@ def test_what_servers_sample_needs_no_cache_here():
     assert (served.kv_cache, served.sampler_weights, served.sampler_activations) == (0, 0, 0)
 
 
+def test_processes_that_share_a_memory_are_counted_together():
+    found = plan()
+    one, four = found.line(), found.line(4)
+    assert "processes" not in one
+    assert f"in each of 4 processes, {4 * found.total_gb:.1f} GiB together" in four
+    limit = found.total_gb * 2
+    check_memory(found, limit)
+    with pytest.raises(ResourceError, match=f"4 processes of the run need about {4 * found.total_gb:.1f} GiB"):
+        check_memory(found, limit, 4)
+    shards = plan(4, grpo={"strategy": "shard"})
+    assert shards.gradients + shards.optimizer == pytest.approx((found.gradients + found.optimizer) / 4)
+
+
 def test_a_run_above_its_limit_is_refused_with_the_numbers():
     found = plan()
     check_memory(found, None)
