@@ -17,7 +17,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from inbox_env.errors import UsageError
+from inbox_env.errors import MailsleuthError
 from inbox_env.ingest.labels import all_labels
 from inbox_env.ingest.records import RawMail, Reject, Skipped
 from inbox_env.ingest.sources import find_source, read_source
@@ -93,7 +93,7 @@ def test_damaged_files_of_every_kind_give_items_or_one_line(
     path.write_bytes(data)
     try:
         source = find_source(path)
-    except UsageError:
+    except MailsleuthError:
         return
     items = list(read_source(source))
     assert items
@@ -119,7 +119,7 @@ def test_no_mbox_takes_long(tmp_path: Path, data: bytes) -> None:
     path = tmp_path / "a.mbox"
     path.write_bytes(data)
     started = time.process_time()
-    with suppress(UsageError):
+    with suppress(MailsleuthError):
         list(read_source(find_source(path)))
     assert time.process_time() - started < 5
 
