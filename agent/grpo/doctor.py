@@ -26,7 +26,8 @@ MAX_ZERO_SPREAD, MAX_TRUNCATED, MAX_LOOPS = 0.7, 0.3, 0.1
 WARN_FAILED, MAX_FAILED = 0.05, 0.10
 MIN_FAILED = 3  # of fewer, no share says that a run is lost
 MIN_ENTROPY, COLLAPSED_SHARE = 0.005, 0.1
-LEAST_JUMP, JUMP_IN_DEVIATIONS, NEEDED_FOR_JUMP = 0.25, 6.0, 5
+JUMP_IN_SPREADS, JUMP_IN_DEVIATIONS, LEAST_SPREAD = 0.5, 6.0, 0.08
+NEEDED_FOR_JUMP, EARLY = 3, 5  # steps before a jump
 LEAST_MISSING, SURE = 0.1, 4.0  # share of a change, and standard errors of it, that must be missing to be sure
 LOOP = 3  # equal calls in one episode
 
@@ -96,21 +97,36 @@ def is_lost(share: float, error: float) -> bool:
 def reward_jumps(rows: Sequence[Row]) -> Iterator[Finding]:
     """Yield the steps whose mean reward rose far beyond what steps before it did.
 
-    Far: more than LEAST_JUMP, and more than JUMP_IN_DEVIATIONS median deviations of the earlier changes, over the
-    median of the three steps before.
+    Far, over the highest of the three steps before: more than half of the rewards' own spread (all of it where less
+    than EARLY steps say what is usual), and more than JUMP_IN_DEVIATIONS median deviations of the earlier changes.
     """
     rewards, last = [row.get("reward_mean", math.nan) for row in rows], -3
     for place in range(NEEDED_FOR_JUMP, len(rewards)):
-        before = rewards[max(0, place - 2 * WINDOW) : place]
+        start = max(0, place - 2 * WINDOW)
+        before = rewards[start:place]
         if not all(map(math.isfinite, [*before, rewards[place]])):
             continue
         usual = median(abs(after - earlier) for earlier, after in pairwise(before))
-        rise = rewards[place] - median(before[-3:])
-        if rise > max(LEAST_JUMP, JUMP_IN_DEVIATIONS * usual) and place - last >= 3:
+        level = max(before[-3:])
+        share = JUMP_IN_SPREADS if len(before) >= EARLY else 2 * JUMP_IN_SPREADS
+        least = share * _spread(rows[start:place], rows[place])
+        if rewards[place] - level > max(least, JUMP_IN_DEVIATIONS * usual) and place - last >= 3:
             last = place
             step = int(rows[place]["step"])
-            evidence = f"step {step}: {median(before[-3:]):+.2f} to {rewards[place]:+.2f}"
+            evidence = f"step {step}: {level:+.3g} to {rewards[place]:+.3g}"
             yield found("reward_jump", Severity.WARNING, evidence, step)
+
+
+def _spread(before: Sequence[Row], now: Row) -> float:
+    """Return how far single rewards lie apart, as the steps before say, or where these were all equal the new one.
+
+    Rows of old runs do not say it: then how far the means were from 0.
+    """
+    known = [row["reward_std"] for row in before if math.isfinite(row.get("reward_std", math.nan))]
+    if not known:
+        return 2 * max(LEAST_SPREAD, *(abs(row["reward_mean"]) for row in before))
+    latest = now.get("reward_std", 0.0)
+    return max(math.sqrt(fmean(value * value for value in known)), latest / 3 if math.isfinite(latest) else 0.0)
 
 
 def _mismatch(rows: Sequence[Row]) -> Finding | None:

@@ -20,10 +20,15 @@ from inbox_env.trajectory import Trajectory, Turn
 _CUT_SHORT = (StopReason.ERROR, StopReason.DEADLINE)
 
 
-def examine_tokens(rollouts: Sequence[Rollout], chat: ChatFormat, step: int) -> list[Finding]:
-    """Return at most one finding of each kind; `evidence` counts lines of the step's trajectory file from 1."""
+def examine_tokens(
+    rollouts: Sequence[Rollout], chat: ChatFormat, step: int, lines: Sequence[int] | None = None
+) -> list[Finding]:
+    """Return at most one finding of each kind; `evidence` counts lines of the step's trajectory file from 1.
+
+    `lines` says which they are of these rollouts, if not the first ones.
+    """
     masks, tokens = [], []
-    for line, rollout in enumerate(rollouts, 1):
+    for line, rollout in zip(lines or range(1, len(rollouts) + 1), rollouts, strict=True):
         if rollout.trace is None:
             continue
         masks += [f"line {line}: {what}" for what in mask_problems(rollout.trace, rollout.trajectory, chat)]

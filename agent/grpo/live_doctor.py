@@ -9,14 +9,15 @@ import logging
 import math
 from collections import deque
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
+from random import Random
 
 from agent.chat_format import ChatFormat
 from agent.grpo.doctor import WINDOW, Row, examine_metrics, examine_steps
 from agent.grpo.doctor_tokens import examine_tokens
 from agent.grpo.findings import Finding, FindingName, Severity
 from agent.grpo.groups import Group
-from agent.rollout import Rollout
 from inbox_env.errors import DivergedError, UpstreamError
 from inbox_env.trajectory import Trajectory
 
@@ -48,7 +49,9 @@ class LiveDoctor:
         self._rows.append(row)
         self._steps[step] = [rollout.trajectory for rollout in rollouts]
         self._steps = {number: self._steps[number] for number in sorted(self._steps)[-WINDOW:]}
-        findings = examine_tokens(_some(rollouts), self._chat, step)
+        places = _some(len(rollouts), step)
+        lines = [place + 1 for place in places]
+        findings = examine_tokens([rollouts[place] for place in places], self._chat, step, lines)
         findings += examine_metrics(list(self._rows)) + examine_steps(self._steps)
         findings = [_with_highest(finding, groups) if finding.step == step else finding for finding in findings]
         fresh = [finding for finding in findings if self._is_news(finding, step)]
@@ -99,6 +102,9 @@ def _with_highest(finding: Finding, groups: Sequence[Group], count: int = 3) -> 
     return finding.model_copy(update={"evidence": f"{finding.evidence}; highest: {names}"})
 
 
-def _some(rollouts: Sequence[Rollout]) -> list[Rollout]:
-    """Return the first rollouts, so that a line number of the evidence is the file's."""
-    return list(rollouts[:MAX_EXAMINED])
+def _some(num_rollouts: int, step: int) -> list[int]:
+    """Return the places of the rollouts that are looked at: one by lot in each of equal parts, so that no group that
+    is large enough is left out, and others in every step."""
+    lot, num_parts = Random(step), min(MAX_EXAMINED, num_rollouts)
+    edges = [part * num_rollouts // num_parts for part in range(num_parts + 1)] if num_parts else [0]
+    return [lot.randrange(start, end) for start, end in pairwise(edges)]

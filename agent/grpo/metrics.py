@@ -17,6 +17,7 @@ METRICS: Mapping[str, str] = MappingProxyType(
     {
         "step": "number of the optimiser step, from 1",
         "reward_mean": "mean reward of the step's scored rollouts",
+        "reward_std": "standard deviation of the same rewards",
         "accuracy": "share of the step's rollouts that were right, right abstentions included",
         "num_turns_mean": "mean number of turns of a rollout",
         "invalid_rate": "share of turns that held an invalid call",

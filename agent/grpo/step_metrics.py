@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from statistics import fmean
+from statistics import fmean, pstdev
 
 from agent.grpo.groups import CUT, Group
 from agent.grpo.update import Update
@@ -20,6 +20,7 @@ def rollout_metrics(groups: Sequence[Group], mode: Mode) -> dict[str, float]:
     right = [correctness(one.trajectory, question, mode) for one, question in rollouts if question.is_labelled]
     return {
         "reward_mean": fmean(scored) if scored else 0.0,
+        "reward_std": pstdev(scored) if scored else 0.0,
         "accuracy": fmean(right) if right else 0.0,
         "num_turns_mean": len(turns) / len(trajectories),
         "invalid_rate": sum(any(result.is_error for result in turn.results) for turn in turns) / max(1, len(turns)),

@@ -9,7 +9,7 @@ import pytest
 from agent.grpo.doctor import examine_metrics, examine_steps, most_repeated, reward_jumps
 from agent.grpo.findings import CATALOGUE, FindingName, Severity, found
 from agent.grpo.groups import Group
-from agent.grpo.live_doctor import LiveDoctor
+from agent.grpo.live_doctor import MAX_EXAMINED, LiveDoctor
 from agent.rollout import Rollout
 from inbox_env.actions import StopReason
 from inbox_env.trajectory import ToolResultRecord, Trajectory, Turn
@@ -85,6 +85,44 @@ def test_a_jump_is_named_by_its_step_and_a_steady_or_noisy_rise_is_none():
     assert list(reward_jumps(healthy(reward_mean=lambda step: 0.8 - 0.7 * (step >= 12)))) == []
 
 
+def rewarded(values, stds=None):
+    stds = [math.nan] * len(values) if stds is None else stds
+    return [
+        {"step": step, "reward_mean": value, "reward_std": std}
+        for step, (value, std) in enumerate(zip(values, stds, strict=True), 1)
+    ]
+
+
+def coins(values):
+    """Rewards of 0 and 1 with these means."""
+    return rewarded(values, [math.sqrt(value * (1 - value)) for value in values])
+
+
+def jump_steps(rows):
+    return [jump.step for jump in reward_jumps(rows)]
+
+
+@pytest.mark.parametrize("make", [rewarded, coins])
+def test_a_jump_is_measured_by_the_rewards_own_spread_and_from_the_fourth_step_on(make):
+    assert jump_steps(make([0.012, 0.010, 0.013, 0.012, 0.011, 0.012, 0.19, 0.20, 0.19])) == [7]
+    assert jump_steps(make([0.012, 0.010, 0.013, 0.19])) == [4]
+    assert jump_steps(make([0.11, 0.12, 0.10, 0.90, 0.91])) == [4]
+    assert jump_steps(make([0.01, 0.02, 0.015, 0.03, 0.05, 0.07, 0.08, 0.11])) == []
+    assert jump_steps(make([0.5, 0.52, 0.49, 0.51, 0.6, 0.5, 0.62])) == []
+
+
+def test_the_first_right_answers_are_no_jump_and_a_third_of_them_at_once_is():
+    assert jump_steps(coins([0.0, 0.0, 0.0, 0.0, 0.05, 0.1, 0.15])) == []
+    assert jump_steps(coins([0.0] * 5 + [0.35])) == [6]
+
+
+def test_the_noise_of_a_run_that_learns_at_once_is_no_jump():
+    """The first steps of the laptop run, whose rewards lie .6 apart: it triples within seven steps."""
+    learning = [0.376, 0.372, 0.577, 0.703, 0.517, 0.816, 1.009, 0.715, 0.818, 0.876, 0.891, 1.034, 0.94]
+    assert jump_steps(rewarded(learning, [0.6] * len(learning))) == []
+    assert jump_steps(rewarded(learning)) == []
+
+
 def episode(*keywords, stop_reason=StopReason.ANSWERED):
     turns = [
         Turn(text="", results=(ToolResultRecord(name="search_emails", arguments={"keywords": word}, content=""),))
@@ -124,3 +162,23 @@ def test_a_jump_names_the_highest_rollouts_of_its_step_while_the_run_goes_on(tmp
     assert [names(findings) for findings in said] == [[]] * 7 + [["reward_jump"]] + [[]] * 3
     assert "highest: trajectories/step-000008.jsonl:2, trajectories/step-000008.jsonl:4, " in said[7][0].evidence
     doctor.check()
+
+
+def test_tokens_are_sampled_over_all_groups_of_a_step_by_a_lot_of_its_number(tmp_path, chat, monkeypatch):
+    """A fault of the last group alone is seen, and each step looks at other rollouts, the same in every process."""
+    looked = []
+    monkeypatch.setattr(
+        "agent.grpo.live_doctor.examine_tokens",
+        lambda rollouts, chat, step, lines: looked.append((rollouts, lines)) or [],
+    )
+    rollouts = tuple(Rollout(episode("a"), number) for number in range(64))
+    groups = [Group(None, rollouts[start : start + 8], ()) for start in range(0, 64, 8)]
+    for doctor in (LiveDoctor(tmp_path, chat, []), LiveDoctor(None, chat, [])):
+        for step in (1, 2):
+            doctor.look(groups, {"step": step})
+    (first, lines), (second, _), *again = looked
+    assert [one.trace + 1 for one in first] == lines
+    assert {one.trace // 8 for one in first} == set(range(8))
+    assert [one.trace for one in first] != [one.trace for one in second]
+    assert looked[:2] == again
+    assert len(first) == MAX_EXAMINED
