@@ -61,6 +61,11 @@ class ChatFormat:
             raise CorruptError(40, f"cannot read the tokenizer ({type(error).__name__})", where=str(path)) from error
         return cls(tokenizer, enable_thinking)
 
+    @property
+    def vocab_size(self) -> int:
+        """How many tokens the tokenizer knows."""
+        return len(self._tokenizer)
+
     def save(self, path: Path) -> None:
         """Write the tokenizer and its template into a model folder."""
         self._tokenizer.save_pretrained(path)

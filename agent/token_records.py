@@ -19,7 +19,8 @@ class TokenRecord(BaseModel):
 
     `tokens` (the text of each) and `mask` (1: sampled, and so trained on) have equal length; the other lists have one
     number for each sampled token. `sampled` are the sampler's logprobs, `logprobs` the trainer's at its update,
-    `old_logprobs` what the ratio was taken against, all in nats. `weights` is None where every token weighed 1.
+    `old_logprobs` what the ratio was taken against, all in nats. `weights` is None where every token weighed 1,
+    `token_ids` in records of before they were kept.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -33,6 +34,7 @@ class TokenRecord(BaseModel):
     old_logprobs: tuple[float, ...]
     advantages: tuple[float, ...]
     weights: tuple[float, ...] | None = None
+    token_ids: tuple[int, ...] | None = None
 
 
 def token_path(run: Path, step: int) -> Path:

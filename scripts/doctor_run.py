@@ -5,19 +5,25 @@ Reads only; a run may go on meanwhile. Knows nothing of mailboxes.
 
 from __future__ import annotations
 
+import json
 import math
+import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from statistics import fmean
+from statistics import fmean, pstdev
+from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
 from agent.grpo.doctor import Row, examine_metrics, examine_steps
 from agent.grpo.findings import Finding, Severity, found
 from agent.grpo.metrics import read_metrics
-from inbox_env.errors import CorruptError, ExitCode, UsageError
+from inbox_env.errors import CorruptError, ExitCode, MailsleuthError, UpstreamError, UsageError
 from inbox_env.trajectory import Trajectory
 from scripts.terminal import plural, safe_line
+
+if TYPE_CHECKING:
+    from agent.chat_format import ChatFormat
 
 _DAMAGE = ("records_unreadable", "damaged_checkpoint")
 _BEST = 3  # trajectories that a jump names
@@ -25,9 +31,11 @@ _BEST = 3  # trajectories that a jump names
 
 def report_run(path: Path, *, as_json: bool) -> int:
     """Print the findings, one JSON object a line if asked; returns the exit code."""
-    findings = examine_run(path)
+    findings, unchecked = examine(path)
     for finding in findings:
         print(finding.model_dump_json() if as_json else _lines(finding))
+    for note in unchecked:
+        print(f"not rechecked: {safe_line(note)}", file=sys.stderr if as_json else sys.stdout)
     if not as_json:
         num_steps = sum(1 for _ in _rows(path))
         found = f"{plural(len(findings), 'finding')} in {plural(num_steps, 'step')}"
@@ -45,15 +53,60 @@ def exit_code(findings: Sequence[Finding]) -> int:
 
 def examine_run(path: Path) -> list[Finding]:
     """Return everything found in a run folder, the worst first; raises UsageError when it is none."""
+    return examine(path)[0]
+
+
+def examine(path: Path) -> tuple[list[Finding], list[str]]:
+    """Return the same, and what its files do not let be judged anew."""
     if not (path / "config.json").is_file():
         raise UsageError(85, "not a run folder", where=str(path), next_step="give a folder inside data/runs")
     rows = list(_rows(path))
     steps, findings = _read_steps(path, rows)
-    findings += [_named(finding, steps) for finding in examine_metrics(rows)]
-    findings += examine_steps(steps) + _gaps(path, rows, steps) + _disagreements(rows, steps)
+    findings += [_named(finding, steps) for finding in examine_metrics(_with_spreads(rows, steps))]
+    findings += examine_steps(steps) + _gaps(path, rows, steps) + _disagreements(rows, steps, _group_size(path))
+    rechecked, unchecked = _recheck(path, steps) if rows else ([], [])
+    findings += [finding for finding in rechecked if finding.name not in {other.name for other in findings}]
     findings += _checkpoints(path) + _said_live(path, rows, {finding.name for finding in findings})
+    if rows and not any("probe_followed" in row for row in rows):
+        unchecked.append("whether new weights reached the sampler: no step says how it followed")
     worst_first = [Severity.ERROR, Severity.WARNING, Severity.NOTE]
-    return sorted(findings, key=lambda finding: worst_first.index(finding.severity))
+    return sorted(findings, key=lambda finding: worst_first.index(finding.severity)), unchecked
+
+
+def _with_spreads(rows: Sequence[Row], steps: dict[int, list[Trajectory]]) -> list[Row]:
+    """Return the rows with the spread of their rewards: old runs do not say it, but their trajectories do."""
+    spreads = {}
+    for step, played in steps.items():
+        rewards = [trajectory.reward for trajectory in played if trajectory.reward is not None]
+        spreads[step] = {"reward_std": pstdev(rewards)} if rewards else {}
+    return [{**spreads.get(int(row["step"]), {}), **row} for row in rows]
+
+
+def _recheck(path: Path, steps: dict[int, list[Trajectory]]) -> tuple[list[Finding], list[str]]:
+    """Hold the kept tokens against the trajectories once more, by the tokenizer that the run names."""
+    from agent.grpo.recheck import recheck_tokens
+
+    if not steps:
+        return [], ["tokens and groups: there are no trajectories of steps"]
+    try:
+        chat = _chat(path)
+    except (UsageError, CorruptError, UpstreamError, ValidationError) as error:
+        why = str(error).splitlines()[0] if isinstance(error, MailsleuthError) else "its configuration is not readable"
+        return [], [f"tokens of all steps: the run's tokenizer cannot be read ({why})"]
+    return recheck_tokens(path, steps, chat)
+
+
+def _chat(path: Path) -> ChatFormat:
+    """Return the chat format of the model that the run saved, or else of the one it started from."""
+    from agent.chat_format import ChatFormat
+    from agent.grpo.config import TrainConfig
+    from agent.model_folder import model_folder_of
+    from agent.model_loading import find_model
+
+    config = TrainConfig.model_validate_json((path / "config.json").read_text(encoding="utf-8")).model
+    kept = path / "model"
+    folder = kept if kept.is_dir() else model_folder_of(find_model(config.path))
+    return ChatFormat.load(folder, config.enable_thinking)
 
 
 def _rows(path: Path) -> Iterator[Row]:
@@ -95,8 +148,19 @@ def _gaps(path: Path, rows: Sequence[Row], steps: dict[int, list[Trajectory]]) -
     return findings
 
 
-def _disagreements(rows: Sequence[Row], steps: dict[int, list[Trajectory]]) -> list[Finding]:
-    """Rewards and sampled tokens are in both records."""
+def _group_size(path: Path) -> int:
+    """Return the size of the run's groups, or 1 where its configuration does not say."""
+    try:
+        return max(1, int(json.loads((path / "config.json").read_text(encoding="utf-8"))["grpo"]["group_size"]))
+    except (ValueError, KeyError, TypeError):
+        return 1
+
+
+def _disagreements(rows: Sequence[Row], steps: dict[int, list[Trajectory]], group_size: int) -> list[Finding]:
+    """Rewards, their spread, sampled tokens and what was cut are in both records."""
+    from agent.grpo.groups import CUT
+    from agent.grpo.recheck import group_shares
+
     differing = []
     for row in rows:
         played = steps.get(int(row["step"]))
@@ -107,6 +171,10 @@ def _disagreements(rows: Sequence[Row], steps: dict[int, list[Trajectory]]) -> l
         mean = fmean(rewards) if rewards else 0.0
         if not math.isclose(mean, row.get("reward_mean", mean), abs_tol=1e-6):
             differing.append(f"step {int(row['step'])}: reward {row['reward_mean']:+.3f} and {mean:+.3f}")
+        shares = {"truncated_fraction": fmean(one.stop_reason in CUT for one in played)} if played else {}
+        for name, share in (shares | (group_shares(played, group_size) if group_size > 1 else {})).items():
+            if not math.isclose(share, row.get(name, share), abs_tol=1e-6):
+                differing.append(f"step {int(row['step'])}: {name} {row[name]:.3f} and {share:.3f}")
         if num_tokens != row.get("generated_tokens", num_tokens):
             differing.append(f"step {int(row['step'])}: {row['generated_tokens']:.0f} and {num_tokens} sampled tokens")
     if not differing:

@@ -75,6 +75,7 @@ class KeptTokens:
             old_logprobs=seen["old_logprobs"],
             advantages=seen["advantages"],
             weights=seen.get("weights"),
+            token_ids=sample.token_ids,
         )
 
 

@@ -9,8 +9,10 @@ import pytest
 
 from agent.chat_format import ChatFormat
 from agent.grpo.doctor_tokens import examine_tokens, mask_problems, token_problems
+from agent.grpo.recheck import recheck_tokens
 from agent.policies.local import LocalPolicy
 from agent.rollout import Rollout, rollout_many
+from agent.token_records import TokenRecord, token_path, write_token_records
 from inbox_env.actions import Action, StopReason, ToolCall
 from tests.agent.tiny import ScriptedEngine
 
@@ -135,6 +137,31 @@ def test_a_record_that_was_rewritten_is_found(rollout, chat):
     assert list(mask_problems(rollout.trace, changed, chat)) == [
         "turn 2: the tokens say something else than the record"
     ]
+
+
+@pytest.mark.parametrize("has_ids", [True, False])
+def test_kept_tokens_are_rechecked_by_their_ids_or_by_their_text(rollout, chat, tmp_path, has_ids):
+    """Records of before hold no ids: the text of a token says which it is, unless several are written so."""
+    trace, steps = rollout.trace, {1: [rollout.trajectory]}
+    numbers = [logprob for logprob, is_sampled in zip(trace.logprobs, trace.action_mask, strict=True) if is_sampled]
+    values = dict.fromkeys(("sampled", "logprobs", "old_logprobs", "advantages"), tuple(numbers))
+
+    def recheck(mask):
+        record = TokenRecord(
+            line=1,
+            question_id=rollout.trajectory.question_id,
+            tokens=tuple(chat.decode([token]) for token in trace.token_ids),
+            mask=tuple(mask),
+            token_ids=tuple(trace.token_ids) if has_ids else None,
+            **values,
+        )
+        write_token_records(token_path(tmp_path, 1), [record])
+        findings, notes = recheck_tokens(tmp_path, steps, chat)
+        return [finding.name for finding in findings], notes
+
+    assert recheck(trace.action_mask) == ([], [])
+    assert recheck([*trace.action_mask[1:], 0]) == (["masks_differ_from_text", "tokens_not_rederivable"], [])
+    assert recheck(trace.action_mask[1:]) == (["records_disagree"], [])
 
 
 @pytest.mark.parametrize("name", ["qwen2.5-instruct", "qwen3"])
