@@ -322,7 +322,7 @@ def _toml_value(text: str) -> Any:
 def _bad_key(error: ValidationError, path: Path, overrides: Sequence[str]) -> UsageError:
     first = error.errors()[0]
     key = ".".join(str(part) for part in first["loc"])
-    where = next((f"--set {one}" for one in reversed(overrides) if _sets(one, key)), str(path))
+    where = next((f"--set {one.partition('=')[0]}" for one in reversed(overrides) if _sets(one, key)), str(path))
     if first["type"] == "extra_forbidden":
         return UsageError(54, f"unknown key {key}", where=where, next_step=_nearest(key))
     is_name = first["type"] == "string_pattern_mismatch"  # the one key with a pattern

@@ -63,7 +63,7 @@ async def test_hindsight_makes_most_first_searches_find_the_mail(known):
 
     lessons = WarmStart(None, VOCABULARY, known, prompt="laptop", mix=RECALL, seed=1)
     with_hindsight, without = await play(known, lessons._is_listed), await play(known, never)
-    assert share(with_hindsight) < 0.6 * share(without)
+    assert share(with_hindsight) < 0.8 * share(without)
 
 
 async def test_without_an_answer_it_searches_twice_and_says_so(known):

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from email import message_from_bytes
 from email.headerregistry import Address as Written
 from email.message import EmailMessage
 from email.policy import SMTP, default
 
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from inbox_env.emails import Address
@@ -67,7 +68,11 @@ def test_headers_come_back(sender: tuple, recipients: list[tuple], words: list[s
     if "=?" not in words and "?=" not in words:  # written as they are, they would be encoded words
         made["Subject"] = subject
     made.set_content("x")
-    email = parse_email(made.as_bytes())
+    raw = made.as_bytes()
+    # the standard library at times folds the "<" of an address into an encoded word: then nobody reads it back
+    read_back = message_from_bytes(raw, policy=default)["To"].addresses
+    assume([one.domain for one in read_back] == [domain for _, _, domain in recipients])
+    email = parse_email(raw)
     assert email.sender == Address(sender[0], f"{sender[1]}@{sender[2]}")
     assert email.to == tuple(Address(name, f"{local}@{domain}") for name, local, domain in recipients)
     assert email.date == sent.replace(microsecond=0, tzinfo=UTC)

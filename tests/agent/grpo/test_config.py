@@ -95,7 +95,7 @@ def test_what_an_override_got_wrong_is_said_of_it_and_not_of_the_file(load):
     for override in ("grpo.steps=x", "grpo.stpes=2", "run.name=../x", "sampling=3"):
         with pytest.raises(UsageError) as caught:
             load("", override)
-        assert caught.value.where == f"--set {override}"
+        assert caught.value.where == f"--set {override.partition('=')[0]}"
         assert "pattern" not in caught.value.what, "no regular expression is shown"
     with pytest.raises(UsageError) as caught:
         load("[grpo]\nsteps = 'x'", "run.name=y")
