@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import shutil
 import threading
-import time
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from datetime import datetime
@@ -52,7 +51,7 @@ class WhooshIndex:
     ) -> SearchResult:
         """Return one page of hits; see `SearchIndex`."""
         searcher = self._searcher()
-        searcher.deadline = time.thread_time() + min(MAX_SEARCH_SECONDS, self._database.limit_seconds)
+        searcher.allow(min(MAX_SEARCH_SECONDS, self._database.limit_seconds))
         first, last = self._mails.visible_range(query.sent_after, query.sent_before, as_of)
         numbers = self._ranked(query, first, last, searcher)
         if not numbers:
