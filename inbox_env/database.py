@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import sqlite3
 import threading
-import time
 from collections.abc import Mapping, Sequence
 from contextlib import closing, suppress
 from datetime import UTC, datetime, timedelta
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from inbox_env.cpu_limit import CpuLimit
 from inbox_env.errors import CorruptError, ResourceError, UsageError
 
 SCHEMA_VERSION = 4
@@ -89,8 +89,7 @@ class Database:
     def begin(self, limit_seconds: float = inf) -> None:
         """Begin a query of several statements on this thread, with one limit for all that go on with it."""
         self._local.limit_seconds = min(limit_seconds, self.limit_seconds)
-        self._local.grace = self._local.limit_seconds / 5  # a collection of Python's garbage is nobody's slow query
-        self._local.deadline = None  # set on first need: asking for CPU time costs more than many a query
+        self._local.limit = None  # made on first need: asking for CPU time costs more than many a query
 
     def rows(
         self, sql: str, parameters: Sequence[Any] | Mapping[str, Any] = (), *, goes_on: bool = False
@@ -163,14 +162,11 @@ class Database:
         return connection
 
     def _is_too_slow(self) -> bool:
-        now, deadline = time.thread_time(), self._local.deadline
-        if deadline is None:
-            self._local.deadline = now + float(self._local.limit_seconds)
+        limit: CpuLimit | None = self._local.limit
+        if limit is None:
+            self._local.limit = CpuLimit(float(self._local.limit_seconds))
             return False
-        if now <= deadline or not self._local.grace:
-            return bool(now > deadline)
-        self._local.deadline, self._local.grace = now + self._local.grace, 0.0
-        return False
+        return limit.is_over()
 
     def _check_schema(self) -> None:
         try:

@@ -6,13 +6,13 @@ Phrases match by sets of positions, in time linear in their number. Knows nothin
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 from whoosh.matching import NullMatcher
 from whoosh.query import Phrase, SpanNear2, Term
 from whoosh.searching import Searcher
 
+from inbox_env.cpu_limit import CpuLimit
 from inbox_env.database import QueryTooSlow
 
 _STEPS_PER_LOOK = 64  # asking for CPU time costs as much as a step
@@ -21,24 +21,13 @@ _STEPS_PER_LOOK = 64  # asking for CPU time costs as much as a step
 class TimedSearcher(Searcher):  # type: ignore[misc]  # Whoosh has no types
     """A searcher whose matchers raise QueryTooSlow once the thread has used its time; for one thread."""
 
-    _deadline = _grace = float("inf")
+    limit = CpuLimit(float("inf"))
     _num_steps = 0
 
-    def allow(self, seconds: float) -> None:
-        """Begin a search that may use this much CPU time of the thread, and a fifth more where it seems to be over.
-
-        A collection of Python's garbage in the middle of a quick search may take longer than any search.
-        """
-        self._deadline, self._grace = time.thread_time() + seconds, seconds / 5
-
     def check(self) -> None:
-        """Raise QueryTooSlow past the deadline and the grace after it."""
-        now = time.thread_time()
-        if now <= self._deadline:
-            return
-        if not self._grace:
+        """Raise QueryTooSlow past the limit."""
+        if self.limit.is_over():
             raise QueryTooSlow
-        self._deadline, self._grace = now + self._grace, 0.0
 
     def postings(self, *args: Any, **kwargs: Any) -> Any:
         """Return the mails that hold a word, each step to the next of them counted."""

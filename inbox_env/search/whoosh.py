@@ -23,6 +23,7 @@ from whoosh.query import And, Or, Query, Term
 from whoosh.scoring import BM25F
 from whoosh.searching import SearchContext
 
+from inbox_env.cpu_limit import CpuLimit
 from inbox_env.database import Database
 from inbox_env.emails import Email
 from inbox_env.search.base import MAX_SEARCH_SECONDS, SearchQuery, SearchResult
@@ -51,7 +52,7 @@ class WhooshIndex:
     ) -> SearchResult:
         """Return one page of hits; see `SearchIndex`."""
         searcher = self._searcher()
-        searcher.allow(min(MAX_SEARCH_SECONDS, self._database.limit_seconds))
+        searcher.limit = CpuLimit(min(MAX_SEARCH_SECONDS, self._database.limit_seconds))
         first, last = self._mails.visible_range(query.sent_after, query.sent_before, as_of)
         numbers = self._ranked(query, first, last, searcher)
         if not numbers:
