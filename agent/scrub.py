@@ -9,6 +9,8 @@ import os
 import re
 from collections.abc import Mapping
 
+from inbox_env.redaction import secrets_of
+
 _MAX_CHARS = 120
 _LEAST_SECRET = 6  # a shorter value of the environment is part of too many words
 _SECRET_NAME = re.compile(r"KEY|TOKEN|SECRET|PASS|CREDENTIAL|AUTH", re.IGNORECASE)
@@ -30,9 +32,8 @@ def scrubbed(error: BaseException, environment: Mapping[str, str] | None = None)
 
 def scrub(text: str, environment: Mapping[str, str]) -> str:
     """Return `text`, cut to a short line, without the secrets of the environment and without what looks like one."""
-    for name, value in environment.items():
-        if len(value) >= _LEAST_SECRET and _SECRET_NAME.search(name):
-            text = text.replace(value, "…")
+    for _, form in secrets_of(environment, _SECRET_NAME, _LEAST_SECRET):
+        text = text.replace(form, "…")
     text = _LINK.sub("…", text)
     text = _NAMED.sub(r"\1…", text)
     text = "".join(letter if letter.isprintable() else " " for letter in _ODD_WORD.sub("…", text))
