@@ -25,8 +25,9 @@ from inbox_env.known_items.generate import KnownItems, generate_known_items
 from inbox_env.leak_report import measure_leaks
 from inbox_env.questions import Question
 from inbox_env.store import EmailStore
+from scripts.argument_types import check_writable
 from scripts.question_check import add_check_arguments, check_questions
-from scripts.question_files import check_writable, write_whole
+from scripts.question_files import write_whole
 from scripts.terminal import console, plural, safe_line, waiting
 from scripts.writer_options import add_writer_options, check_writer_options
 

@@ -28,14 +28,13 @@ from inbox_env.questions import Question, read_questions
 from inbox_env.store import EmailStore
 from inbox_env.synthetic.mailbox import SyntheticRecipe, ensure_mailbox
 from inbox_env.trajectory import Turn, write_trajectories
-from scripts.argument_types import seconds
+from scripts.argument_types import check_writable, seconds
 from scripts.consent import add_consent, confirm_sending
 from scripts.episode_view import EpisodeView
 from scripts.page_options import add_page_arguments
 from scripts.playground.cards import ending_event, question_event, turn_card
 from scripts.playground.scoring import score_event, with_reward
 from scripts.policy_choices import BASE, TRAINED, default_policy
-from scripts.question_files import check_writable
 from scripts.search import parse_day
 from scripts.terminal import console, waiting
 from scripts.unlabelled import unlabelled

@@ -14,7 +14,8 @@ from inbox_env.leak_report import measure, summarise
 from inbox_env.leaks import Leak, find_leaks, inboxes_in_two_splits
 from inbox_env.questions import Question, read_questions
 from inbox_env.store import EmailStore
-from scripts.question_files import check_writable, write_rows, write_whole
+from scripts.argument_types import check_writable
+from scripts.question_files import write_rows, write_whole
 from scripts.terminal import console, safe_line
 
 

@@ -10,14 +10,7 @@ import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
-from inbox_env.errors import UsageError
 from inbox_env.questions import Question, write_questions
-
-
-def check_writable(path: Path) -> None:
-    """Raise UsageError when no file can be written at `path`."""
-    if path.is_dir() or not path.parent.is_dir() or not os.access(path if path.exists() else path.parent, os.W_OK):
-        raise UsageError(2, "no file can be written here", where=str(path), next_step="name a file in a folder")
 
 
 def write_whole(path: Path, questions: Sequence[Question]) -> None:
