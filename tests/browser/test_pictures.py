@@ -10,16 +10,9 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.browser.visits import STEP_1, ask_example, visit
+from tests.browser.visits import PLACES, ask_example, visit
 
 SIZES = {"large": (1280, 800), "zoomed": (640, 360), "phone": (360, 740)}
-PLACES = {
-    "list": ("0", ".run-list .row"),
-    "replay": (f"0/episode/{STEP_1}/1", ".scrub"),
-    "tokens": (f"0/tokens/{STEP_1}/1", ".token-text"),
-    "group": (f"0/group/{STEP_1}/1", ".member"),
-    "pair": (f"0/pair/{STEP_1}/1/1/{STEP_1}/2", ".pair .scrub"),
-}
 
 
 class Camera:

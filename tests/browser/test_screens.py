@@ -7,15 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.browser.visits import STEP_1, ask_example, serious, view, visit
-
-PLACES = {
-    "list": ("0", ".run-list .row"),
-    "replay": (f"0/episode/{STEP_1}/1", ".scrub"),
-    "tokens": (f"0/tokens/{STEP_1}/1", ".token-text"),
-    "group": (f"0/group/{STEP_1}/1", ".member"),
-    "pair": (f"0/pair/{STEP_1}/1/1/{STEP_1}/2", ".pair .scrub"),
-}
+from tests.browser.visits import PLACES, ask_example, serious, view, visit
 
 
 @pytest.mark.parametrize(("width", "scheme"), [(360, "light"), (360, "dark"), (640, "dark"), (1440, "light")])

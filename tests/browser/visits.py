@@ -13,6 +13,13 @@ import pytest
 from inbox_env.trajectory import read_trajectories
 
 STEP_1 = "trajectories%2Fstep-000001.jsonl"
+PLACES = {  # of the viewer: path, and what is there once it is drawn
+    "list": ("0", ".run-list .row"),
+    "replay": (f"0/episode/{STEP_1}/1", ".scrub"),
+    "tokens": (f"0/tokens/{STEP_1}/1", ".token-text"),
+    "group": (f"0/group/{STEP_1}/1", ".member"),
+    "pair": (f"0/pair/{STEP_1}/1/1/{STEP_1}/2", ".pair .scrub"),
+}
 
 
 @contextmanager
